@@ -1,0 +1,1 @@
+"""What trains or measures, one file each: `python -m experiments.NAME --help`."""

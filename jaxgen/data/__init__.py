@@ -1,0 +1,1 @@
+"""Image sets as arrays: `load(name, split) -> Batch`."""

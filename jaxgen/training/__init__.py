@@ -1,0 +1,1 @@
+"""Runs a learner: epochs as scans, checkpoints."""

@@ -1,0 +1,1 @@
+"""The variational autoencoder (Kingma & Welling, 2014)."""
