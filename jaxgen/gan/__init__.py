@@ -1,1 +1,1 @@
-"""The conditional generative adversarial network (Goodfellow et al., 2014; Mirza & Osindero, 2014)."""
+"""The conditional adversarial network (Goodfellow et al., 2014; Mirza & Osindero, 2014)."""
