@@ -73,5 +73,5 @@ def create_train_state(
         batch_stats=variables.get("batch_stats", {}),
     )
     rate = jnp.asarray(learning_rate, jnp.float32)
-    opt_state = optax.tree_utils.tree_set(state.opt_state, learning_rate=rate)
+    opt_state = optax.tree.set(state.opt_state, learning_rate=rate)
     return state.replace(step=jnp.zeros((), jnp.int32), opt_state=opt_state)

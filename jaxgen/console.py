@@ -1,0 +1,53 @@
+"""What a person at the terminal sees: progress, epochs, and errors without a traceback."""
+
+import errno
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from jaxgen.errors import InputError
+
+MENDABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR}
+
+
+def progress_bar() -> Progress:
+    """Steps done, the latest losses, images per second, and the time left."""
+    return Progress(
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[status]}"),
+        TimeElapsedColumn(),
+        TextColumn("<"),
+        TimeRemainingColumn(),
+        console=Console(highlight=False),
+    )
+
+
+@contextmanager
+def errors_in_plain_words() -> Iterator[None]:
+    """Ends the process with code 2 and a line or two, where the user can mend what went wrong."""
+    try:
+        yield
+    except InputError as error:
+        _fail(str(error))
+    except OSError as error:
+        if error.errno not in MENDABLE:
+            raise
+        _fail(f"Cannot use {error.filename}: {error.strerror}.")
+    except KeyboardInterrupt:
+        _fail("Interrupted.")
+
+
+def _fail(message: str) -> None:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error:[/] {message}")
+    sys.exit(2)

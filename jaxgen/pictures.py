@@ -1,0 +1,53 @@
+"""Pictures of a run: grids of images and curves of metrics. The only file that draws."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.figure import Figure
+from matplotlib.image import imsave
+
+GAP = 2  # pixels between images
+
+
+def grid(
+    images: Float[np.ndarray, "n h w c"], num_columns: int, scale: int = 2
+) -> Float[np.ndarray, "height width 3"]:
+    """Images in [0, 1] row by row on white, each pixel `scale` pixels wide; grey becomes RGB."""
+    num, height, width, channels = images.shape
+    num_rows = -(-num // num_columns)
+    canvas = np.ones((num_rows, height + GAP, num_columns, width + GAP, 3))
+    rgb = np.broadcast_to(images, (num, height, width, 3)) if channels == 1 else images
+    for index, image in enumerate(rgb):
+        row, column = divmod(index, num_columns)
+        canvas[row, :height, column, :width] = image
+    picture = canvas.reshape(num_rows * (height + GAP), num_columns * (width + GAP), 3)
+    return picture[:-GAP, :-GAP].repeat(scale, axis=0).repeat(scale, axis=1)
+
+
+def beside(
+    left: Float[np.ndarray, "n h w c"], right: Float[np.ndarray, "n h w c"]
+) -> Float[np.ndarray, "m h w c"]:
+    """The images of both in turn: in a grid of even width, each stands beside its partner."""
+    return np.stack([left, right], axis=1).reshape(-1, *left.shape[1:])
+
+
+def save(path: Path, picture: Float[np.ndarray, "height width 3"]) -> None:
+    """Writes a picture in [0, 1] as PNG."""
+    imsave(path, np.clip(picture, 0, 1))
+
+
+def curves(path: Path, records: list[dict[str, Any]], panels: dict[str, list[str]]) -> None:
+    """Draws metrics against epochs: a panel for each title, a line for each of its keys."""
+    figure = Figure(figsize=(5 * len(panels), 3.5), layout="constrained")
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    epochs = [record["epoch"] for record in records]
+    for ax, (title, keys) in zip(axes, panels.items(), strict=True):
+        for key in keys:
+            ax.plot(epochs, [record[key] for record in records], marker=".", label=key)
+        ax.set(title=title, xlabel="epoch")
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.grid(alpha=0.3)
+        ax.legend()
+    figure.savefig(path, dpi=100)

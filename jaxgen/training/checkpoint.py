@@ -1,0 +1,55 @@
+"""Saves and restores training states with Orbax: the last few, and the best by a named metric."""
+
+from pathlib import Path
+
+import jax
+import orbax.checkpoint as ocp
+from orbax.checkpoint.checkpoint_managers import preservation_policy
+
+from jaxgen.errors import InputError
+from jaxgen.types import State
+
+NUM_LATEST = 2
+
+
+def checkpoint_manager(
+    directory: Path, best_metric: str | None = None, *, highest: bool = False
+) -> ocp.CheckpointManager:
+    """Writes in the background; keeps the latest two and the one with the lowest `best_metric`.
+
+    Or the one with the highest. Use it in a `with` block: leaving that waits for what is unwritten.
+    """
+    policies: list = [preservation_policy.LatestN(NUM_LATEST)]
+    if best_metric is not None:
+        policies.append(
+            preservation_policy.BestN(
+                get_metric_fn=lambda metrics: metrics[best_metric], reverse=not highest, n=1
+            )
+        )
+    options = ocp.CheckpointManagerOptions(
+        preservation_policy=preservation_policy.AnyPreservationPolicy(policies),
+        cleanup_tmp_directories=True,
+    )
+    return ocp.CheckpointManager(directory.absolute(), options=options)
+
+
+def save(manager: ocp.CheckpointManager, state: State, metrics: dict[str, float]) -> None:
+    """Saves `state` under its step; it may be donated as soon as this returns."""
+    manager.save(int(state.step), args=ocp.args.StandardSave(state), metrics=metrics)
+
+
+def restore_latest(manager: ocp.CheckpointManager, like: State) -> State:
+    """The latest state, exact to the bit, placed as `like` is.
+
+    `like` itself where nothing has been saved yet. Raises InputError if shapes or structure differ.
+    """
+    step = manager.latest_step()
+    if step is None:
+        return like
+    target = jax.tree.map(ocp.tree.to_shape_dtype_struct, like)
+    try:
+        return manager.restore(step, args=ocp.args.StandardRestore(target))
+    except ValueError as error:
+        raise InputError(
+            f"The checkpoint of step {step} in {manager.directory} does not fit this model."
+        ) from error

@@ -1,0 +1,150 @@
+"""Epochs as scans: the pure programs that a run consists of, and the loop that dispatches them.
+
+Randomness is a function of (run key, step), so the state's step counter is the whole position of a
+run: no key and no iterator is ever saved.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Int, Key
+
+from jaxgen.errors import InputError
+from jaxgen.types import Batch, Learner, Metrics, State
+
+MIN_CHUNK_STEPS = 25
+
+
+class RunKeys(NamedTuple):
+    """The three streams of randomness of a run."""
+
+    init: Key[Array, ""]
+    order: Key[Array, ""]
+    step: Key[Array, ""]
+
+
+def split_run_key(key: Key[Array, ""]) -> RunKeys:
+    """The keys of a run, from its only one."""
+    return RunKeys(*jax.random.split(key, 3))
+
+
+def epoch_order(
+    key: Key[Array, ""], epoch: Int[Array, ""], num_examples: int, shape: tuple[int, int, int]
+) -> Int[Array, "chunks steps b"]:
+    """Which examples each step of an epoch sees: a permutation of all, anew for each epoch.
+
+    The last `num_examples mod batch size` of the permutation are left out: other ones each epoch.
+    """
+    order = jax.random.permutation(jax.random.fold_in(key, epoch), num_examples)
+    return order[: math.prod(shape)].reshape(shape)
+
+
+def train_chunk(
+    step: Callable[[State, Batch, Key[Array, ""]], tuple[State, Metrics]],
+    state: State,
+    data: Batch,
+    order: Int[Array, "steps b"],
+    key: Key[Array, ""],
+) -> tuple[State, Metrics]:
+    """One update for each row of `order`, as one scan; each metric comes back as `[steps]`."""
+
+    def body(state: State, indices: Int[Array, "b"]) -> tuple[State, Metrics]:
+        batch = jax.tree.map(lambda array: array[indices], data)
+        return step(state, batch, jax.random.fold_in(key, state.step))
+
+    return lax.scan(body, state, order)
+
+
+def evaluate(
+    evaluate_batch: Callable[[State, Batch, Key[Array, ""]], Metrics],
+    state: State,
+    data: Batch,
+    key: Key[Array, ""],
+    batch_size: int,
+) -> Metrics:
+    """Each per-example metric averaged over all of `data`, every example counted once."""
+    num_examples = data.label.shape[0]
+    num_batches = -(-num_examples // batch_size)
+    rows = jnp.arange(num_batches * batch_size).reshape(num_batches, batch_size)
+
+    def body(batch: tuple[Int[Array, ""], Int[Array, "b"]]) -> Metrics:
+        index, row = batch
+        examples = jax.tree.map(lambda array: array[row % num_examples], data)
+        metrics = evaluate_batch(state, examples, jax.random.fold_in(key, index))
+        return jax.tree.map(lambda values: jnp.sum(values * (row < num_examples)), metrics)
+
+    sums = lax.map(body, (jnp.arange(num_batches), rows))
+    return jax.tree.map(lambda values: values.sum() / num_examples, sums)
+
+
+class Chunk(NamedTuple):
+    """What a run has to show after some steps of an epoch."""
+
+    state: State
+    metrics: dict[str, np.ndarray]  # on the host, each [steps]
+    epoch: int  # counted from 0
+    step: int  # updates so far
+    seconds: float  # since the chunk before
+    ends_epoch: bool
+
+
+def epoch_shape(num_examples: int, batch_size: int) -> tuple[int, int, int]:
+    """An epoch as (chunks, steps, batch): the most equal chunks of at least 25 steps each.
+
+    Equal, because a chunk of another length would have to be compiled again. Raises InputError if
+    the set does not fill one batch.
+    """
+    num_steps = num_examples // batch_size
+    if not num_steps:
+        raise InputError(
+            f"A batch of {batch_size} is larger than the data set ({num_examples} images): "
+            f"use a batch size of at most {num_examples}."
+        )
+    num_chunks = max(n for n in range(1, num_steps + 1) if _divides(n, num_steps))
+    return num_chunks, num_steps // num_chunks, batch_size
+
+
+def _divides(num_chunks: int, num_steps: int) -> bool:
+    return num_steps % num_chunks == 0 and (
+        num_chunks == 1 or num_steps // num_chunks >= MIN_CHUNK_STEPS
+    )
+
+
+def fit(
+    learner: Learner,
+    state: State,
+    data: Batch,
+    keys: RunKeys,
+    *,
+    batch_size: int,
+    num_epochs: int,
+) -> Iterator[Chunk]:
+    """Trains from wherever `state` is to the end of epoch `num_epochs`, a chunk at a time.
+
+    `data` lies on the device. The state of a chunk is given away to the next one: use it, or copy
+    it, before asking for that. Raises InputError if a batch is larger than the set.
+    """
+    num_examples = data.label.shape[0]
+    num_chunks, chunk_steps, _ = shape = epoch_shape(num_examples, batch_size)
+    make_order = jax.jit(partial(epoch_order, num_examples=num_examples, shape=shape))
+    train = jax.jit(partial(train_chunk, learner.step), donate_argnums=0)
+
+    first_chunk = int(state.step) // chunk_steps
+    order = None
+    for chunk in range(first_chunk, num_epochs * num_chunks):
+        start = time.perf_counter()
+        epoch, position = divmod(chunk, num_chunks)
+        if order is None or position == 0:
+            order = make_order(keys.order, epoch)
+        state, metrics = train(state, data, order[position], keys.step)
+        metrics = jax.device_get(metrics)
+        step = (chunk + 1) * chunk_steps
+        seconds = time.perf_counter() - start
+        yield Chunk(state, metrics, epoch, step, seconds, position == num_chunks - 1)

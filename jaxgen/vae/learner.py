@@ -1,0 +1,132 @@
+"""The VAE's training algorithm as a Learner."""
+
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, Key, UInt8
+
+from jaxgen.types import (
+    Batch,
+    Learner,
+    Metrics,
+    Optimizer,
+    TrainState,
+    create_train_state,
+    traced_learning_rate,
+)
+from jaxgen.vae.models import MLPVAE, ConvVAE, VAEOutput
+from jaxgen.vae.objectives import (
+    Objective,
+    gaussian_kl,
+    importance_weighted_bound,
+    log_density_ratio,
+)
+
+Scalar = float | Float[Array, ""]
+
+
+class Hypers(NamedTuple):
+    """What may differ between the members of a population."""
+
+    learning_rate: Scalar = 1e-3
+    kl_weight: Scalar = 1.0  # beta (Higgins et al. 2017)
+
+
+class VAEState(NamedTuple):
+    """A VAE in training."""
+
+    network: TrainState
+    kl_weight: Float[Array, ""]
+
+    @property
+    def step(self) -> Int[Array, ""]:
+        """How many updates the network has seen."""
+        return self.network.step
+
+
+def vae(
+    model: ConvVAE | MLPVAE,
+    objective: Objective,
+    *,
+    bound: Literal["elbo", "iwae"] = "elbo",
+    num_samples: int = 1,
+    optimizer: Optimizer = optax.adam,
+    kl_schedule: optax.Schedule = optax.constant_schedule(1.0),
+) -> Learner:
+    """A VAE that maximises the ELBO, or the importance-weighted bound, of `num_samples` latents.
+
+    `optimizer` maps a learning rate to a transformation; `kl_schedule` maps the step to a factor
+    on the KL weight (a warm-up: `optax.linear_schedule(0, 1, steps)`). `evaluate` always reports
+    bounds on log p(x), in nats, with the KL at its full weight.
+    """
+    transformation = traced_learning_rate(optimizer)
+
+    def init(key: Key[Array, ""], hypers: Hypers) -> VAEState:
+        image = jnp.zeros((1, *model.image_shape))
+        variables = model.init(key, image, key, train=True)
+        network = create_train_state(model.apply, variables, transformation, hypers.learning_rate)
+        return VAEState(network, jnp.asarray(hypers.kl_weight, jnp.float32))
+
+    def losses(out: VAEOutput, x: Float[Array, "b h w c"], kl_weight: Scalar) -> Metrics:
+        kl = gaussian_kl(out.mean, out.logvar)
+        nll = jax.vmap(objective.nll, (0, None))(out.output, x)
+        metrics = {"nll_nats": nll.mean(0), "kl_nats": kl}
+        if bound == "elbo":
+            loss = jax.vmap(objective.loss, (0, None, None))(out.output, x, kl_weight * kl).mean(0)
+        else:
+            log_ratio = log_density_ratio(out.z, out.mean, out.logvar)
+            loss = -importance_weighted_bound(-nll + kl_weight * log_ratio)
+            metrics["negative_iwae_nats"] = -importance_weighted_bound(-nll + log_ratio)
+        return {"loss": loss, "negative_elbo_nats": nll.mean(0) + kl, **metrics}
+
+    def step(state: VAEState, batch: Batch, key: Key[Array, ""]) -> tuple[VAEState, Metrics]:
+        observe_key, latent_key = jax.random.split(key)
+        x = objective.observe(batch.image, observe_key)
+        kl_weight = state.kl_weight * kl_schedule(state.step)
+
+        def loss_fn(params):
+            out, updates = model.apply(
+                {**state.network.variables, "params": params},
+                x,
+                latent_key,
+                train=True,
+                num_samples=num_samples,
+                mutable=["batch_stats"],
+            )
+            metrics = jax.tree.map(jnp.mean, losses(out, x, kl_weight))
+            return metrics["loss"], (metrics, updates)
+
+        grads, (metrics, updates) = jax.grad(loss_fn, has_aux=True)(state.network.params)
+        network = state.network.apply_gradients(
+            grads=grads, batch_stats=updates.get("batch_stats", {})
+        )
+        metrics |= {"gradient_norm": optax.tree.norm(grads), "kl_weight": kl_weight}
+        return state._replace(network=network), metrics
+
+    def forward(state: VAEState, x: Float[Array, "b h w c"], key: Key[Array, ""]) -> VAEOutput:
+        return model.apply(state.network.variables, x, key, train=False, num_samples=num_samples)
+
+    def evaluate(state: VAEState, batch: Batch, key: Key[Array, ""]) -> Metrics:
+        observe_key, latent_key = jax.random.split(key)
+        x = objective.observe(batch.image, observe_key)
+        return losses(forward(state, x, latent_key), x, state.kl_weight)
+
+    def sample(
+        state: VAEState, labels: Int[Array, "n"], key: Key[Array, ""]
+    ) -> Float[Array, "n h w c"]:
+        """Expected images of z ~ N(0, I) (spec 3.7); of the labels only the number counts."""
+        z = jax.random.normal(key, (labels.shape[0], model.latent_dim))
+        output = model.apply(state.network.variables, z, train=False, method="decode")
+        return objective.mean(output)
+
+    def reconstruct(
+        state: VAEState, image: UInt8[Array, "b h w c"], key: Key[Array, ""]
+    ) -> Float[Array, "b h w c"]:
+        """Expected images of one z ~ q(z | x) each (spec 3.8's `generate`)."""
+        observe_key, latent_key = jax.random.split(key)
+        x = objective.observe(image, observe_key)
+        return objective.mean(forward(state, x, latent_key).output[0])
+
+    return Learner(init, step, evaluate, sample, reconstruct)

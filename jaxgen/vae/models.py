@@ -1,0 +1,145 @@
+"""The course's two VAEs: a convolutional one (spec 3) and an MLP (spec 1).
+
+`decode` returns raw outputs; the final tanh or sigmoid belongs to the objective, since a Bernoulli
+likelihood wants logits.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float, Key
+
+from jaxgen.errors import InputError
+from jaxgen.layers import Conv, ConvTranspose
+
+
+class VAEOutput(NamedTuple):
+    """A forward pass with k latent samples an image."""
+
+    output: Float[Array, "k b h w o"]
+    z: Float[Array, "k b d"]
+    mean: Float[Array, "b d"]
+    logvar: Float[Array, "b d"]
+
+
+def reparameterize(
+    key: Key[Array, ""], mean: Float[Array, "b d"], logvar: Float[Array, "b d"], num_samples: int
+) -> Float[Array, "k b d"]:
+    """z = mean + std * eps with eps ~ N(0, I) (spec eq. 1), `num_samples` times."""
+    eps = jax.random.normal(key, (num_samples, *mean.shape), mean.dtype)
+    return mean + jnp.exp(0.5 * logvar) * eps
+
+
+class ConvVAE(nn.Module):
+    """The course's `VanillaVAE`: each layer halves, then doubles the image (spec 3.1).
+
+    Height and width must be multiples of 2^len(hidden_dims). Raises InputError if they are not.
+    """
+
+    image_shape: tuple[int, int, int] = (32, 32, 1)
+    latent_dim: int = 128
+    hidden_dims: tuple[int, ...] = (32, 64, 128, 256, 512)
+    num_outputs: int = 1  # decoder outputs for each value of a pixel
+
+    def setup(self) -> None:
+        height, width, channels = self.image_shape
+        factor = 2 ** len(self.hidden_dims)
+        if height % factor or width % factor:
+            raise InputError(
+                f"{height}x{width} images cannot be halved {len(self.hidden_dims)} times: use "
+                f"sizes divisible by {factor}, or fewer hidden dims."
+            )
+        self.map_shape = (height // factor, width // factor, self.hidden_dims[-1])
+
+        self.encoder = [Conv(dim, strides=2) for dim in self.hidden_dims]
+        self.encoder_norms = [_batch_norm() for _ in self.hidden_dims]
+        self.fc_mean = nn.Dense(self.latent_dim)
+        self.fc_logvar = nn.Dense(self.latent_dim)
+
+        # The last width comes twice: the final layer doubles the image without a change of width.
+        decoder_dims = (*self.hidden_dims[-2::-1], self.hidden_dims[0])
+        self.decoder_input = nn.Dense(math.prod(self.map_shape))
+        self.decoder = [ConvTranspose(dim) for dim in decoder_dims]
+        self.decoder_norms = [_batch_norm() for _ in decoder_dims]
+        self.final = Conv(channels * self.num_outputs)
+
+    def encode(
+        self, x: Float[Array, "b h w c"], *, train: bool
+    ) -> tuple[Float[Array, "b d"], Float[Array, "b d"]]:
+        """Mean and log-variance of q(z | x) (spec 3.2)."""
+        for conv, norm in zip(self.encoder, self.encoder_norms, strict=True):
+            x = nn.leaky_relu(norm(conv(x), use_running_average=not train))
+        x = x.reshape(x.shape[0], -1)
+        return self.fc_mean(x), self.fc_logvar(x)
+
+    def decode(self, z: Float[Array, "b d"], *, train: bool) -> Float[Array, "b h w o"]:
+        """Raw outputs of p(x | z) (spec 3.3, before its tanh)."""
+        x = self.decoder_input(z).reshape(-1, *self.map_shape)
+        for conv, norm in zip(self.decoder, self.decoder_norms, strict=True):
+            x = nn.leaky_relu(norm(conv(x), use_running_average=not train))
+        return self.final(x)
+
+    def __call__(
+        self, x: Float[Array, "b h w c"], key: Key[Array, ""], *, train: bool, num_samples: int = 1
+    ) -> VAEOutput:
+        """The whole forward pass (spec 3.5); `train` uses and updates batch statistics."""
+        return _forward(self, x, key, train, num_samples)
+
+
+class MLPVAE(nn.Module):
+    """Two hidden ReLU layers each way, mean and log-variance in parallel (spec 1).
+
+    The decoder's hidden layers are the encoder's, mirrored.
+    """
+
+    image_shape: tuple[int, int, int] = (32, 32, 1)
+    latent_dim: int = 32
+    hidden_dims: tuple[int, ...] = (512, 512)
+    num_outputs: int = 1
+
+    def setup(self) -> None:
+        self.encoder = [nn.Dense(dim) for dim in self.hidden_dims]
+        self.fc_mean = nn.Dense(self.latent_dim)
+        self.fc_logvar = nn.Dense(self.latent_dim)
+        self.decoder = [nn.Dense(dim) for dim in reversed(self.hidden_dims)]
+        self.final = nn.Dense(math.prod(self.image_shape) * self.num_outputs)
+
+    def encode(
+        self, x: Float[Array, "b h w c"], *, train: bool
+    ) -> tuple[Float[Array, "b d"], Float[Array, "b d"]]:
+        """Mean and log-variance of q(z | x)."""
+        x = _relu_layers(self.encoder, x.reshape(x.shape[0], -1))
+        return self.fc_mean(x), self.fc_logvar(x)
+
+    def decode(self, z: Float[Array, "b d"], *, train: bool) -> Float[Array, "b h w o"]:
+        """Raw outputs of p(x | z), before the sigmoid."""
+        height, width, channels = self.image_shape
+        x = self.final(_relu_layers(self.decoder, z))
+        return x.reshape(-1, height, width, channels * self.num_outputs)
+
+    def __call__(
+        self, x: Float[Array, "b h w c"], key: Key[Array, ""], *, train: bool, num_samples: int = 1
+    ) -> VAEOutput:
+        """The whole forward pass; an MLP does not care whether it trains."""
+        return _forward(self, x, key, train, num_samples)
+
+
+def _forward(model, x, key, train: bool, num_samples: int) -> VAEOutput:
+    mean, logvar = model.encode(x, train=train)
+    z = reparameterize(key, mean, logvar, num_samples)
+    output = model.decode(z.reshape(-1, model.latent_dim), train=train)
+    return VAEOutput(output.reshape(num_samples, -1, *output.shape[1:]), z, mean, logvar)
+
+
+def _batch_norm() -> nn.BatchNorm:
+    return nn.BatchNorm(momentum=0.9, epsilon=1e-5)  # PyTorch's momentum 0.1, and its epsilon
+
+
+def _relu_layers(layers: Sequence[nn.Dense], x: Float[Array, "b _"]) -> Float[Array, "b _"]:
+    for layer in layers:
+        x = nn.relu(layer(x))
+    return x
