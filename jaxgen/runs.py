@@ -12,6 +12,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -105,7 +106,7 @@ def environment() -> dict[str, Any]:
     device = jax.devices()[0]
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(sys.argv),
+        "command": shlex.join(["python", *sys.orig_argv[1:]]),
         "commit": _commit(),
         "python": platform.python_version(),
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
@@ -115,6 +116,16 @@ def environment() -> dict[str, Any]:
         "device": device.device_kind,
         "num_devices": jax.device_count(),
     }
+
+
+def write_result(run_dir: Path) -> None:
+    """Sums up a finished run in one file, to be kept after the rest is deleted."""
+    result = {
+        "config": read_config(run_dir),
+        "environment": json.loads(environment_path(run_dir).read_text())[-1],
+        "metrics": read_metrics(run_dir)[-1],
+    }
+    _replace(run_dir / "result.json", json.dumps(result, indent=2) + "\n")
 
 
 def append_metrics(run_dir: Path, record: dict[str, Any]) -> None:

@@ -1,12 +1,12 @@
 """The one interface at which models, data, training and experiments meet."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import jax.numpy as jnp
 import optax
 from flax.training import train_state
-from jaxtyping import Array, Float, Int, Key, PyTree, Shaped
+from jaxtyping import Array, Float, Int, Key, PyTree, Shaped, UInt8
 
 Metrics = dict[str, Array]
 State = Any  # a pytree with an int32 scalar `step`: how many updates it has seen
@@ -20,6 +20,11 @@ class Batch(NamedTuple):
     label: Int[Array, "b"]  # int32
 
 
+def no_encoder(state: State, image: UInt8[Array, "b h w c"], key: Key[Array, ""]) -> NoReturn:
+    """The `reconstruct` of a model that cannot encode: raises NotImplementedError."""
+    raise NotImplementedError("this model has no encoder")
+
+
 class Learner(NamedTuple):
     """A model and its training algorithm as pure functions; what is static is closed over.
 
@@ -31,7 +36,7 @@ class Learner(NamedTuple):
     step: Callable[[State, Batch, Key[Array, ""]], tuple[State, Metrics]]  # scalar metrics
     evaluate: Callable[[State, Batch, Key[Array, ""]], Metrics]  # per example: each [b]
     sample: Callable[[State, Int[Array, "n"], Key[Array, ""]], Float[Array, "n h w c"]]  # in [0, 1]
-    reconstruct: Callable[..., Float[Array, "b h w c"]] | None = None  # (state, image, key)
+    reconstruct: Callable[[State, UInt8[Array, "b h w c"], Key[Array, ""]], Any] = no_encoder
 
 
 class TrainState(train_state.TrainState):

@@ -1,6 +1,7 @@
 """Saves and restores training states with Orbax: the last few, and the best by a named metric."""
 
 from pathlib import Path
+from typing import Literal
 
 import jax
 import orbax.checkpoint as ocp
@@ -12,22 +13,19 @@ from jaxgen.types import State
 NUM_LATEST = 2
 
 
-def checkpoint_manager(
-    directory: Path, best_metric: str | None = None, *, highest: bool = False
+def open_manager(
+    directory: Path, best_metric: str, mode: Literal["min", "max"]
 ) -> ocp.CheckpointManager:
-    """Writes in the background; keeps the latest two and the one with the lowest `best_metric`.
+    """Writes in the background; keeps the latest two and the one with the best `best_metric`.
 
-    Or the one with the highest. Use it in a `with` block: leaving that waits for what is unwritten.
+    Use it in a `with` block: leaving that waits for what is unwritten.
     """
-    policies: list = [preservation_policy.LatestN(NUM_LATEST)]
-    if best_metric is not None:
-        policies.append(
-            preservation_policy.BestN(
-                get_metric_fn=lambda metrics: metrics[best_metric], reverse=not highest, n=1
-            )
-        )
+    best = preservation_policy.BestN(
+        get_metric_fn=lambda metrics: metrics[best_metric], reverse=mode == "min", n=1
+    )
+    latest = preservation_policy.LatestN(NUM_LATEST)
     options = ocp.CheckpointManagerOptions(
-        preservation_policy=preservation_policy.AnyPreservationPolicy(policies),
+        preservation_policy=preservation_policy.AnyPreservationPolicy([latest, best]),
         cleanup_tmp_directories=True,
     )
     return ocp.CheckpointManager(directory.absolute(), options=options)

@@ -23,20 +23,50 @@ MIN_CHUNK_STEPS = 25
 
 
 class RunKeys(NamedTuple):
-    """The three streams of randomness of a run."""
+    """The streams of randomness of a run."""
 
     init: Key[Array, ""]
     order: Key[Array, ""]
     step: Key[Array, ""]
+    evaluate: Key[Array, ""]
 
 
 def split_run_key(key: Key[Array, ""]) -> RunKeys:
     """The keys of a run, from its only one."""
-    return RunKeys(*jax.random.split(key, 3))
+    return RunKeys(*jax.random.split(key, 4))
+
+
+class EpochShape(NamedTuple):
+    """An epoch as chunks of equal length: another length would have to be compiled again."""
+
+    num_chunks: int
+    chunk_steps: int
+    batch_size: int
+
+    @property
+    def num_steps(self) -> int:
+        """Updates in an epoch."""
+        return self.num_chunks * self.chunk_steps
+
+
+def epoch_shape(num_examples: int, batch_size: int) -> EpochShape:
+    """As many chunks as divide an epoch's steps into at least 25 each, else one.
+
+    Raises InputError if the set does not fill one batch.
+    """
+    num_steps = num_examples // batch_size
+    if not num_steps:
+        raise InputError(
+            f"A batch of {batch_size} is larger than the training set of {num_examples} images: "
+            "choose a smaller --batch-size."
+        )
+    most = max(1, num_steps // MIN_CHUNK_STEPS)
+    num_chunks = max(n for n in range(1, most + 1) if num_steps % n == 0)
+    return EpochShape(num_chunks, num_steps // num_chunks, batch_size)
 
 
 def epoch_order(
-    key: Key[Array, ""], epoch: Int[Array, ""], num_examples: int, shape: tuple[int, int, int]
+    key: Key[Array, ""], epoch: int | Int[Array, ""], num_examples: int, shape: EpochShape
 ) -> Int[Array, "chunks steps b"]:
     """Which examples each step of an epoch sees: a permutation of all, anew for each epoch.
 
@@ -95,56 +125,32 @@ class Chunk(NamedTuple):
     ends_epoch: bool
 
 
-def epoch_shape(num_examples: int, batch_size: int) -> tuple[int, int, int]:
-    """An epoch as (chunks, steps, batch): the most equal chunks of at least 25 steps each.
-
-    Equal, because a chunk of another length would have to be compiled again. Raises InputError if
-    the set does not fill one batch.
-    """
-    num_steps = num_examples // batch_size
-    if not num_steps:
-        raise InputError(
-            f"A batch of {batch_size} is larger than the data set ({num_examples} images): "
-            f"use a batch size of at most {num_examples}."
-        )
-    num_chunks = max(n for n in range(1, num_steps + 1) if _divides(n, num_steps))
-    return num_chunks, num_steps // num_chunks, batch_size
-
-
-def _divides(num_chunks: int, num_steps: int) -> bool:
-    return num_steps % num_chunks == 0 and (
-        num_chunks == 1 or num_steps // num_chunks >= MIN_CHUNK_STEPS
-    )
-
-
 def fit(
     learner: Learner,
     state: State,
     data: Batch,
     keys: RunKeys,
     *,
-    batch_size: int,
+    shape: EpochShape,
     num_epochs: int,
 ) -> Iterator[Chunk]:
     """Trains from wherever `state` is to the end of epoch `num_epochs`, a chunk at a time.
 
     `data` lies on the device. The state of a chunk is given away to the next one: use it, or copy
-    it, before asking for that. Raises InputError if a batch is larger than the set.
+    it, before asking for that.
     """
-    num_examples = data.label.shape[0]
-    num_chunks, chunk_steps, _ = shape = epoch_shape(num_examples, batch_size)
-    make_order = jax.jit(partial(epoch_order, num_examples=num_examples, shape=shape))
+    make_order = jax.jit(partial(epoch_order, num_examples=len(data.label), shape=shape))
     train = jax.jit(partial(train_chunk, learner.step), donate_argnums=0)
 
-    first_chunk = int(state.step) // chunk_steps
+    first_chunk = int(state.step) // shape.chunk_steps
     order = None
-    for chunk in range(first_chunk, num_epochs * num_chunks):
+    for chunk in range(first_chunk, num_epochs * shape.num_chunks):
         start = time.perf_counter()
-        epoch, position = divmod(chunk, num_chunks)
+        epoch, position = divmod(chunk, shape.num_chunks)
         if order is None or position == 0:
             order = make_order(keys.order, epoch)
         state, metrics = train(state, data, order[position], keys.step)
         metrics = jax.device_get(metrics)
-        step = (chunk + 1) * chunk_steps
+        step = (chunk + 1) * shape.chunk_steps
         seconds = time.perf_counter() - start
-        yield Chunk(state, metrics, epoch, step, seconds, position == num_chunks - 1)
+        yield Chunk(state, metrics, epoch, step, seconds, position == shape.num_chunks - 1)

@@ -55,7 +55,7 @@ class ConvVAE(nn.Module):
             )
         self.map_shape = (height // factor, width // factor, self.hidden_dims[-1])
 
-        self.encoder = [Conv(dim, strides=2) for dim in self.hidden_dims]
+        self.encoder = [Conv(dim, strides=(2, 2)) for dim in self.hidden_dims]
         self.encoder_norms = [_batch_norm() for _ in self.hidden_dims]
         self.fc_mean = nn.Dense(self.latent_dim)
         self.fc_logvar = nn.Dense(self.latent_dim)

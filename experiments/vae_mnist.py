@@ -1,0 +1,174 @@
+"""Trains a variational autoencoder on digits, and shows what it learns.
+
+python -m experiments.vae_mnist
+"""
+
+import dataclasses
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from experiments import launch
+from jaxgen import console, pictures, runs
+from jaxgen.layers import default_form
+from jaxgen.training import checkpoint, loop
+from jaxgen.types import Learner
+from jaxgen.vae import objectives
+from jaxgen.vae.learner import Hypers, vae
+from jaxgen.vae.models import MLPVAE, ConvVAE
+
+BEST = "test/negative_elbo_nats"
+EVALUATION_BATCH = 500
+NUM_SAMPLES = 64
+NUM_RECONSTRUCTIONS = 32
+PANELS = {
+    "negative ELBO (nats)": ["train/negative_elbo_nats", "test/negative_elbo_nats"],
+    "negative log-likelihood (nats)": ["train/nll_nats", "test/nll_nats"],
+    "KL divergence (nats)": ["train/kl_nats", "test/kl_nats"],
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Trains a variational autoencoder on digits, and shows what it learns."""
+
+    model: Literal["conv", "mlp"] = "conv"
+    """The course's convolutional VAE, or its MLP one."""
+    hidden_dims: tuple[int, ...] | None = None
+    """Widths of the hidden layers; None: 32 64 128 256 512 (conv), 512 512 (mlp)."""
+    latent_dim: int | None = None
+    """Size of the latent space; None: 128 (conv), 32 (mlp)."""
+
+    dataset: str | None = None
+    """mnist, mnist_5k (built in), or any image classification set of TensorFlow Datasets.
+    None: mnist if it can be had, else mnist_5k."""
+    data_dir: Path | None = None
+    """Where TensorFlow Datasets keeps prepared sets; None: its own default."""
+    manual_dir: Path | None = None
+    """A directory with the original .gz files of MNIST, Fashion-MNIST or KMNIST."""
+    image_size: int = 32
+    """Smaller images are padded with black to this height and width."""
+
+    objective: Literal["bernoulli", "gaussian", "gaussian-learned", "course"] = "bernoulli"
+    """The ELBO under binarised pixels, or under Gaussian ones of fixed or learned variance; or the
+    course's weighted squared error."""
+    variance: float = 0.1
+    """Variance of a pixel, for the Gaussian objective."""
+    kld_weight: float = 0.00025
+    """Weight of the KL against the mean squared error, for the course's objective (its M_N)."""
+    bound: Literal["elbo", "iwae"] = "elbo"
+    """Maximise the ELBO, or the importance-weighted bound."""
+    num_samples: int = 1
+    """Latent samples for each image."""
+    kl_weight: float = 1.0
+    """Factor on the KL (beta)."""
+    kl_warmup_epochs: int = 0
+    """Epochs over which the KL's weight rises from 0."""
+
+    learning_rate: float = 1e-3
+    """Adam's."""
+    decay_epochs: int | None = None
+    """The learning rate falls to 0 along a cosine over so many epochs; None: it stays."""
+    batch_size: int = 64
+    """Images for each update."""
+    epochs: int = 30
+    """Passes through the training set."""
+    seed: int = 0
+    """Of all randomness."""
+
+    run_dir: Path | None = None
+    """Where everything goes; None: the next free runs/vae_mnist-N."""
+    overwrite: bool = False
+    """Delete the run that --run-dir holds."""
+    resume: Path | None = None
+    """Go on with the run in this directory, exactly as if it had never stopped."""
+
+
+def make_learner(
+    config: Config, image_shape: tuple[int, int, int], steps_per_epoch: int
+) -> Learner:
+    """The learner that the configuration describes."""
+    activation = "tanh" if config.model == "conv" else "sigmoid"
+    objective = {
+        "bernoulli": objectives.bernoulli,
+        "gaussian": partial(objectives.gaussian, activation, config.variance),
+        "gaussian-learned": partial(objectives.gaussian_learned, activation),
+        "course": partial(objectives.course, activation, config.kld_weight),
+    }[config.objective]()
+
+    sizes = {"hidden_dims": config.hidden_dims, "latent_dim": config.latent_dim}
+    model = {"conv": ConvVAE, "mlp": MLPVAE}[config.model](
+        image_shape=image_shape,
+        num_outputs=objective.num_outputs,
+        **{name: value for name, value in sizes.items() if value is not None},
+    )
+
+    def optimizer(learning_rate: jax.Array) -> optax.GradientTransformation:
+        if config.decay_epochs is None:
+            return optax.adam(learning_rate)
+        decay = optax.cosine_decay_schedule(1.0, config.decay_epochs * steps_per_epoch)
+        return optax.chain(optax.adam(learning_rate), optax.scale_by_schedule(decay))
+
+    warmup = config.kl_warmup_epochs * steps_per_epoch
+    return vae(
+        model,
+        objective,
+        bound=config.bound,
+        num_samples=config.num_samples,
+        optimizer=optimizer,
+        kl_schedule=optax.linear_schedule(0, 1, warmup) if warmup else optax.constant_schedule(1),
+    )
+
+
+def main(config: Config) -> Path:
+    """Trains, and returns the run directory. Raises InputError for what cannot be done."""
+    with console.progress_bar() as progress:
+        sets = launch.load_data(config, progress)
+        config = dataclasses.replace(config, dataset=sets.name)
+        steps_per_epoch = loop.epoch_shape(len(sets.train.label), config.batch_size).num_steps
+        learner = make_learner(config, sets.train.image.shape[1:], steps_per_epoch)
+
+        keys = loop.split_run_key(jax.random.key(config.seed))
+        hypers = Hypers(config.learning_rate, config.kl_weight)
+        state = jax.jit(learner.init)(keys.init, hypers)
+        evaluate = jax.jit(partial(loop.evaluate, learner.evaluate, batch_size=EVALUATION_BATCH))
+        sample = jax.jit(partial(learner.sample, labels=jnp.zeros(NUM_SAMPLES, jnp.int32)))
+        reconstruct = jax.jit(learner.reconstruct)
+        originals = sets.test.image[:NUM_RECONSTRUCTIONS]
+
+        run_dir = launch.open_run(config, "vae_mnist", convolution=default_form())
+        progress.console.print(f"run directory: {run_dir}")
+        with checkpoint.open_manager(runs.checkpoints_path(run_dir), BEST, "min") as manager:
+            state = launch.restore(run_dir, manager, state, config.epochs * steps_per_epoch)
+            for epoch in launch.epochs(progress, learner, state, sets.train, keys, config):
+                test = evaluate(epoch.state, sets.test, keys.evaluate)
+                record = launch.record(epoch, test)
+                checkpoint.save(manager, epoch.state, record)
+                runs.append_metrics(run_dir, record)
+
+                samples = np.asarray(sample(epoch.state, key=keys.evaluate))
+                path = runs.samples_path(run_dir, epoch.number)
+                pictures.save(path, pictures.grid(samples, num_columns=8))
+                pairs = pictures.beside(
+                    originals / 255, np.asarray(reconstruct(epoch.state, originals, keys.evaluate))
+                )
+                pictures.save(run_dir / "reconstructions.png", pictures.grid(pairs, num_columns=8))
+                progress.console.print(
+                    f"epoch {epoch.number:3d}  negative ELBO in nats: "
+                    f"train {record['train/negative_elbo_nats']:.2f}  test {record[BEST]:.2f}"
+                )
+        runs.write_result(run_dir)
+        pictures.curves(run_dir / "curves.png", runs.read_metrics(run_dir), PANELS)
+    print(f"samples, reconstructions and curves: {run_dir}")
+    print(f"test ELBO on {sets.name}: {-record[BEST]:.2f} nats after {epoch.number} epochs")
+    return run_dir
+
+
+if __name__ == "__main__":
+    with console.errors_in_plain_words():
+        main(launch.command_line(Config, "python -m experiments.vae_mnist"))
