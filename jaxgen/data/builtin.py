@@ -1,0 +1,20 @@
+"""The digits that come with the package: 5 000 of MNIST's training set (see mnist_5k.md)."""
+
+from importlib import resources
+
+import numpy as np
+from jaxtyping import Int32, UInt8
+
+from jaxgen.errors import InputError
+
+NAME = "mnist_5k"
+SPLITS = ("train", "test")
+
+
+def read(split: str) -> tuple[UInt8[np.ndarray, "n 28 28 1"], Int32[np.ndarray, "n"]]:
+    """Images and labels of `train` (400 a class) or `test` (100 a class)."""
+    if split not in SPLITS:
+        raise InputError(f"{NAME} has no split {split!r}; it has {' and '.join(SPLITS)}")
+    with (resources.files("jaxgen.data") / "mnist_5k.npz").open("rb") as file:
+        arrays = np.load(file)
+        return arrays[f"{split}_image"], arrays[f"{split}_label"].astype(np.int32)

@@ -1,0 +1,124 @@
+"""Preparing MNIST, Fashion-MNIST and KMNIST as TFDS does, but without TensorFlow."""
+
+import contextlib
+import gzip
+import hashlib
+import http.client
+import threading
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxgen.data.quiet import quiet
+from jaxgen.errors import InputError
+
+FAMILY = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "kmnist": "KMNIST"}
+PREFIXES = {"train": "train", "test": "t10k"}  # of a split's files
+IMAGES, LABELS = "-images-idx3-ubyte.gz", "-labels-idx1-ubyte.gz"
+
+
+def prepare(name: str, data_dir: Path, manual_dir: Path | None) -> Path:
+    """Prepare a set as ArrayRecord and return its folder: what TFDS would write, in its order.
+
+    The four original files come from `manual_dir` or from the network, their sha256 checked.
+    Raises InputError if they cannot be had, are not the originals, or `data_dir` not written.
+    """
+    import tensorflow_datasets as tfds
+    from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
+
+    builder = _builder(name, data_dir)
+    if manual_dir is not None:
+        _check_originals(builder.url_infos, manual_dir)
+    elif not reachable(name):
+        raise InputError(
+            f"{name} is not prepared in {data_dir}, and {builder.URL} cannot be reached. Give "
+            "its four original .gz files by --manual-dir, another --data-dir, or use mnist_5k"
+        )
+    try:
+        with quiet():
+            builder.download_and_prepare(
+                download_config=tfds.download.DownloadConfig(
+                    manual_dir=manual_dir, try_download_gcs=False
+                )
+            )
+    except (tfds.download.DownloadError, NonMatchingChecksumError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(
+            f"{name} could not be downloaded: {reason.rstrip(':')}. Try again, or give its "
+            "four original .gz files by --manual-dir"
+        ) from error
+    except OSError as error:
+        if not builder.is_prepared():  # as it is when another process was faster
+            raise InputError(
+                f"{name} cannot be prepared in {data_dir} ({error}): choose another --data-dir"
+            ) from error
+    return Path(builder.data_path)
+
+
+def reachable(name: str, seconds: float = 3.0) -> bool:
+    """Whether the set's server answers. TFDS itself would go on trying for minutes."""
+    request = urllib.request.Request(_stock(name).URL + PREFIXES["test"] + LABELS, method="HEAD")
+    answers = []
+
+    def ask() -> None:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            urllib.request.urlopen(request, timeout=seconds).close()
+            answers.append(True)
+
+    # In a thread, for the timeout does not bound the search for the server's address.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return bool(answers)
+
+
+def _stock(name: str) -> Any:
+    import tensorflow_datasets as tfds
+
+    return getattr(tfds.image_classification, FAMILY[name])
+
+
+def _builder(name: str, data_dir: Path) -> Any:
+    from PIL import Image
+
+    stock = _stock(name)
+
+    class WithoutTensorFlow(stock, skip_registration=True):  # pyright: ignore
+        """The stock builder's name, version, features and checksums; files read by NumPy."""
+
+        name = stock.name
+        url_infos = stock.url_infos
+
+        def _split_generators(self, dl_manager):
+            return {
+                split: self._generate_examples(
+                    dl_manager.download(self.URL + prefix + IMAGES),
+                    dl_manager.download(self.URL + prefix + LABELS),
+                )
+                for split, prefix in PREFIXES.items()
+            }
+
+        def _generate_examples(self, images, labels):
+            image = np.frombuffer(gzip.decompress(images.read_bytes()), np.uint8, offset=16)
+            label = np.frombuffer(gzip.decompress(labels.read_bytes()), np.uint8, offset=8)
+            # As PIL images, for TFDS encodes arrays by TensorFlow.
+            for i, pixels in enumerate(image.reshape(len(label), 28, 28)):
+                yield i, {"image": Image.fromarray(pixels), "label": int(label[i])}
+
+    return WithoutTensorFlow(data_dir=data_dir, file_format="array_record")
+
+
+def _check_originals(url_infos: Any, manual_dir: Path) -> None:
+    for url, info in url_infos.items():
+        path = manual_dir / info.filename
+        if not path.is_file():
+            raise InputError(f"{path} is missing: --manual-dir needs the file from {url}")
+        with path.open("rb") as file:
+            checksum = hashlib.file_digest(file, "sha256").hexdigest()
+        if checksum != info.checksum:
+            raise InputError(
+                f"{path} is damaged or another set's: its sha256 checksum is {checksum}, "
+                f"not {info.checksum}. Get it again from {url}"
+            )
