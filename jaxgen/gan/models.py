@@ -1,0 +1,70 @@
+"""The course's conditional generator and discriminator, both MLPs (spec, part 2, 4.1 and 4.2).
+
+Images are [b, h, w, c] in [-1, 1]; the course's are [b, c, h, w]. The two flatten in the same order
+for one channel only, so weights of colour models that come from PyTorch need their pixels permuted.
+"""
+
+import math
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float, Int
+
+Images = Float[Array, "b h w c"]
+Labels = Int[Array, "b"]
+
+
+class Generator(nn.Module):
+    """Noise and a label to an image; LeakyReLU after every block, BatchNorm in all but the first.
+
+    The course's `BatchNorm1d(out, 0.8)` sets epsilon, not the momentum, to 0.8: that is kept. It
+    damps the normalisation, so the layers' initial scale matters here.
+    """
+
+    image_shape: tuple[int, int, int] = (32, 32, 1)
+    latent_dim: int = 100
+    num_classes: int = 10
+    hidden_dims: tuple[int, ...] = (128, 256, 512, 1024)
+
+    @nn.compact
+    def __call__(self, noise: Float[Array, "b d"], labels: Labels, *, train: bool) -> Images:
+        """Images in [-1, 1]; `train` normalises by the batch and updates the running averages."""
+        x = jnp.concatenate([_embed(self.num_classes)(labels), noise], axis=-1)
+        for i, dim in enumerate(self.hidden_dims):
+            x = _dense(dim)(x)
+            if i > 0:
+                x = nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=0.8)(x)
+            x = nn.leaky_relu(x, 0.2)
+        x = nn.tanh(_dense(math.prod(self.image_shape))(x))
+        return x.reshape(-1, *self.image_shape)
+
+
+class Discriminator(nn.Module):
+    """An image and its label to one logit, large for real; dropout in all but the first block."""
+
+    image_shape: tuple[int, int, int] = (32, 32, 1)
+    num_classes: int = 10
+    hidden_dims: tuple[int, ...] = (512, 512, 512)
+    dropout_rate: float = 0.4
+
+    @nn.compact
+    def __call__(self, images: Images, labels: Labels, *, train: bool) -> Float[Array, "b"]:
+        """Logits; with `train`, units drop out by the key `rngs={"dropout": key}`."""
+        x = images.reshape(-1, math.prod(self.image_shape))
+        x = jnp.concatenate([x, _embed(self.num_classes)(labels)], axis=-1)
+        for i, dim in enumerate(self.hidden_dims):
+            x = _dense(dim)(x)
+            if i > 0:
+                x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
+            x = nn.leaky_relu(x, 0.2)
+        return _dense(1)(x).squeeze(-1)
+
+
+def _embed(num_classes: int) -> nn.Embed:
+    """PyTorch's N(0, 1): as large as the noise beside it. Flax's default is sqrt(num) smaller."""
+    return nn.Embed(num_classes, num_classes, embedding_init=nn.initializers.normal(1.0))
+
+
+def _dense(dim: int) -> nn.Dense:
+    """PyTorch's kernel, uniform in +-1/sqrt(fan_in); its small random biases are zeros here."""
+    return nn.Dense(dim, kernel_init=nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform"))
