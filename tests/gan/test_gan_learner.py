@@ -92,9 +92,25 @@ def test_one_trace_and_a_stable_state(name):
 
 
 def test_a_state_can_be_donated():
-    """No two leaves share a buffer, not even the new average and the generator itself."""
-    leaves = jax.tree.leaves(build("ema").init(KEY, Hypers()))
+    """No two leaves share a buffer, not even where `init` is not compiled."""
+    init, *_ = cgan(
+        GENERATOR.clone(hidden_dims=(2,)),
+        DISCRIMINATOR.clone(hidden_dims=(2,)),
+        objectives.hinge(),
+        ema_decay=0.9,
+    )
+    leaves = jax.tree.leaves(init(KEY, Hypers()))
     assert len({x.unsafe_buffer_pointer() for x in leaves}) == len(leaves)
+
+
+def test_a_generator_without_batch_norm():
+    learner = cgan(GENERATOR.clone(hidden_dims=(2,)), DISCRIMINATOR, objectives.hinge())
+
+    def run():
+        state, _ = learner.step(learner.init(KEY, Hypers()), batch(), KEY)
+        return state.step, learner.sample(state, jnp.arange(4), KEY)
+
+    assert jax.eval_shape(run)[1].shape == (4, 4, 4, 1)
 
 
 def test_deterministic_and_pure(learner):
