@@ -1,9 +1,10 @@
 """What every experiment does around its own work: command line, run directory, epochs, records."""
 
 import dataclasses
+import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -17,22 +18,37 @@ from jaxgen.training import checkpoint, loop
 from jaxgen.types import Batch, Learner, Metrics, State
 
 # The rest of a configuration decides the numbers that a run arrives at: its start fixes it.
-FREE_ON_RESUME = {"epochs", "data_dir", "manual_dir", "run_dir", "resume", "overwrite"}
-NOT_RECORDED = {"run_dir", "resume", "overwrite"}
+NOT_RECORDED = {"run_dir", "resume", "overwrite", "compilation_cache"}
+FREE_ON_RESUME = NOT_RECORDED | {"epochs", "data_dir", "manual_dir"}
 
 
-class Config(Protocol):
-    """What the configuration of every experiment has: a frozen dataclass with these fields."""
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+    """What every experiment can be asked for: the field `run` of its configuration."""
 
-    dataset: str | None
-    data_dir: Path | None
-    manual_dir: Path | None
-    image_size: int
-    batch_size: int
-    epochs: int
-    run_dir: Path | None
-    resume: Path | None
-    overwrite: bool
+    dataset: str | None = None
+    """mnist, mnist_5k (built in), or any image classification set of TensorFlow Datasets.
+    None: mnist if it can be had, else mnist_5k."""
+    data_dir: Path | None = None
+    """Where TensorFlow Datasets keeps prepared sets; None: its own default."""
+    manual_dir: Path | None = None
+    """A directory with the original .gz files of MNIST, Fashion-MNIST or KMNIST."""
+    image_size: int = 32
+    """Smaller images are padded with black to this height and width."""
+    batch_size: int = 64
+    """Images for each update."""
+    epochs: int = 30
+    """Passes through the training set."""
+    seed: int = 0
+    """Of all randomness."""
+    run_dir: Path | None = None
+    """Where everything goes; None: the next free directory in runs/."""
+    overwrite: bool = False
+    """Delete the run that --run-dir holds."""
+    resume: Path | None = None
+    """Go on with the run in this directory, exactly as if it had never stopped."""
+    compilation_cache: bool = True
+    """Keep compiled programs in the user's cache folder, for the next start."""
 
 
 class DataSets(NamedTuple):
@@ -60,48 +76,64 @@ def command_line(config_type: type, program: str) -> Any:
     contradicts it.
     """
     config = tyro.cli(config_type, prog=program)
-    if config.resume is None:
+    run_dir = config.run.resume
+    if run_dir is None:
         return config
-    recorded = _from_json(config_type, config.resume)
+    recorded = _read_config(config_type, run_dir)
     config = tyro.cli(config_type, prog=program, default=recorded)
+    there, here = _flat(recorded), _flat(config)
     differing = [
-        f"{field.name} ({getattr(recorded, field.name)} there, {getattr(config, field.name)} here)"
-        for field in dataclasses.fields(config_type)
-        if field.name not in FREE_ON_RESUME
-        and getattr(recorded, field.name) != getattr(config, field.name)
+        f"{name} ({there[name]} there, {here[name]} here)"
+        for name in there
+        if name not in FREE_ON_RESUME and there[name] != here[name]
     ]
     if differing:
         raise InputError(
-            f"{config.resume} was started with another {', '.join(differing)}: leave that out to "
-            "go on with it, or start a new run."
+            f"{run_dir} was started with another {', '.join(differing)}: leave that out to go on "
+            "with it, or start a new run."
         )
     return config
 
 
-def load_data(config: Config, progress: Progress) -> DataSets:
+def keep_compiled_programs() -> None:
+    """Turns on JAX's persistent compilation cache, in the user's cache folder."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
+    jax.config.update("jax_compilation_cache_dir", str(cache / "jaxgen" / "xla"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+def load_data(options: RunOptions, progress: Progress) -> DataSets:
     """The training and test images that the configuration asks for, padded to its image size."""
-    name, notice = data.choose(config.dataset, config.data_dir, config.manual_dir)
+    name, notice = data.choose(options.dataset, options.data_dir, options.manual_dir)
     if notice:
         progress.console.print(notice)
     splits = (
-        data.pad_to(data.load(name, split, config.data_dir, config.manual_dir), config.image_size)
+        data.pad_to(
+            data.load(name, split, options.data_dir, options.manual_dir), options.image_size
+        )
         for split in ("train", "test")
     )
     return DataSets(name, *(jax.device_put(split) for split in splits))
 
 
-def open_run(config: Config, name: str, **details: Any) -> Path:
-    """The run directory, with the configuration and this start recorded in it."""
-    run_dir = config.resume or config.run_dir or runs.next_free(Path("runs"), name)
-    if config.resume is None:
-        runs.create(run_dir, overwrite=config.overwrite)
-    runs.write_config(run_dir, _to_json(config))
-    runs.record_start(run_dir, **details)
+def open_run(options: RunOptions, name: str) -> Path:
+    """The run directory: the one to go on with, or a new one. Raises InputError if it is taken."""
+    if options.resume is not None:
+        return options.resume
+    run_dir = options.run_dir or runs.next_free(Path("runs"), name)
+    runs.create(run_dir, overwrite=options.overwrite)
     return run_dir
 
 
-def restore(run_dir: Path, manager: ocp.CheckpointManager, state: State, num_steps: int) -> State:
-    """The state that the run had reached, or `state` at its start.
+def begin(
+    run_dir: Path,
+    config: Any,
+    manager: ocp.CheckpointManager,
+    state: State,
+    num_steps: int,
+    **details: Any,
+) -> State:
+    """The state that the run has reached (`state` if it is new), once this start is recorded.
 
     Raises InputError if it has all of its `num_steps` behind it.
     """
@@ -109,6 +141,9 @@ def restore(run_dir: Path, manager: ocp.CheckpointManager, state: State, num_ste
     if state.step >= num_steps:
         raise InputError(f"{run_dir} is finished: ask for more --epochs to go on with it.")
     runs.forget_after(run_dir, int(state.step))
+    recorded = {k: v for k, v in _flat(config).items() if k not in NOT_RECORDED}
+    runs.write_config(run_dir, recorded)
+    runs.record_start(run_dir, **details)
     return state
 
 
@@ -118,20 +153,20 @@ def epochs(
     state: State,
     train: Batch,
     keys: loop.RunKeys,
-    config: Config,
+    options: RunOptions,
 ) -> Iterator[Epoch]:
     """Trains an epoch at a time, and shows how it goes.
 
     Raises InputError at the first step with a metric that is not finite.
     """
-    shape = loop.epoch_shape(len(train.label), config.batch_size)
-    total = config.epochs * shape.num_steps
+    shape = loop.epoch_shape(len(train.label), options.batch_size)
+    total = options.epochs * shape.num_steps
     task = progress.add_task("", total=total, completed=int(state.step), status="compiling")
     chunks = []
-    for chunk in loop.fit(learner, state, train, keys, shape=shape, num_epochs=config.epochs):
+    for chunk in loop.fit(learner, state, train, keys, shape=shape, num_epochs=options.epochs):
         check_finite(chunk.metrics, first_step=chunk.step - shape.chunk_steps)
         chunks.append(chunk)
-        rate = shape.chunk_steps * config.batch_size / chunk.seconds
+        rate = shape.chunk_steps * options.batch_size / chunk.seconds
         loss = " ".join(f"{k} {chunk.metrics[k].mean():.4g}" for k in chunk.metrics if "loss" in k)
         progress.update(task, completed=chunk.step, status=f"{loss}  {rate:,.0f} images/s")
         if chunk.ends_epoch:
@@ -171,22 +206,27 @@ def check_finite(metrics: dict[str, np.ndarray], first_step: int) -> None:
         )
 
 
-def _to_json(config: Any) -> dict[str, Any]:
+def _flat(config: Any) -> dict[str, Any]:
+    """All options by their names on the command line; what JSON lacks as a string or a list."""
+    values = dataclasses.asdict(config)
     return {
         name: str(value.absolute()) if isinstance(value, Path) else value
-        for name, value in dataclasses.asdict(config).items()
-        if name not in NOT_RECORDED
+        for name, value in (values | values.pop("run")).items()
     }
 
 
-def _from_json(config_type: type, run_dir: Path) -> Any:
+def _read_config(config_type: type, run_dir: Path) -> Any:
     values = runs.read_config(run_dir)
-    types = {field.name: field.type for field in dataclasses.fields(config_type)}
-    if set(values) != set(types) - NOT_RECORDED:
+    fields = {field.name: field for field in dataclasses.fields(config_type)}
+    run_fields = {field.name: field for field in dataclasses.fields(RunOptions)}
+    if set(values) != (set(fields) | set(run_fields)) - NOT_RECORDED - {"run"}:
         raise InputError(f"{run_dir} was made by another experiment, or another version of it.")
     for name, value in values.items():
         if isinstance(value, list):
             values[name] = tuple(value)
-        elif value is not None and types[name] == Path | None:
+        elif value is not None and name.endswith("_dir"):
             values[name] = Path(value)
-    return config_type(**values, resume=run_dir)
+    options = RunOptions(
+        **{k: values.pop(k) for k in set(values) & set(run_fields)}, resume=run_dir
+    )
+    return config_type(**values, run=options)

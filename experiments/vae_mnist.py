@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import tyro
 
 from experiments import launch
 from jaxgen import console, pictures, runs
@@ -44,16 +45,6 @@ class Config:
     latent_dim: int | None = None
     """Size of the latent space; None: 128 (conv), 32 (mlp)."""
 
-    dataset: str | None = None
-    """mnist, mnist_5k (built in), or any image classification set of TensorFlow Datasets.
-    None: mnist if it can be had, else mnist_5k."""
-    data_dir: Path | None = None
-    """Where TensorFlow Datasets keeps prepared sets; None: its own default."""
-    manual_dir: Path | None = None
-    """A directory with the original .gz files of MNIST, Fashion-MNIST or KMNIST."""
-    image_size: int = 32
-    """Smaller images are padded with black to this height and width."""
-
     objective: Literal["bernoulli", "gaussian", "gaussian-learned", "course"] = "bernoulli"
     """The ELBO under binarised pixels, or under Gaussian ones of fixed or learned variance; or the
     course's weighted squared error."""
@@ -74,19 +65,9 @@ class Config:
     """Adam's."""
     decay_epochs: int | None = None
     """The learning rate falls to 0 along a cosine over so many epochs; None: it stays."""
-    batch_size: int = 64
-    """Images for each update."""
-    epochs: int = 30
-    """Passes through the training set."""
-    seed: int = 0
-    """Of all randomness."""
 
-    run_dir: Path | None = None
-    """Where everything goes; None: the next free runs/vae_mnist-N."""
-    overwrite: bool = False
-    """Delete the run that --run-dir holds."""
-    resume: Path | None = None
-    """Go on with the run in this directory, exactly as if it had never stopped."""
+    run: tyro.conf.OmitArgPrefixes[launch.RunOptions] = launch.RunOptions()
+    """What every experiment can be asked for."""
 
 
 def make_learner(
@@ -127,25 +108,31 @@ def make_learner(
 
 def main(config: Config) -> Path:
     """Trains, and returns the run directory. Raises InputError for what cannot be done."""
+    if config.run.compilation_cache:
+        launch.keep_compiled_programs()
     with console.progress_bar() as progress:
-        sets = launch.load_data(config, progress)
-        config = dataclasses.replace(config, dataset=sets.name)
-        steps_per_epoch = loop.epoch_shape(len(sets.train.label), config.batch_size).num_steps
+        sets = launch.load_data(config.run, progress)
+        options = dataclasses.replace(config.run, dataset=sets.name)
+        config = dataclasses.replace(config, run=options)
+        steps_per_epoch = loop.epoch_shape(len(sets.train.label), options.batch_size).num_steps
         learner = make_learner(config, sets.train.image.shape[1:], steps_per_epoch)
 
-        keys = loop.split_run_key(jax.random.key(config.seed))
+        keys = loop.split_run_key(jax.random.key(options.seed))
         hypers = Hypers(config.learning_rate, config.kl_weight)
         state = jax.jit(learner.init)(keys.init, hypers)
         evaluate = jax.jit(partial(loop.evaluate, learner.evaluate, batch_size=EVALUATION_BATCH))
         sample = jax.jit(partial(learner.sample, labels=jnp.zeros(NUM_SAMPLES, jnp.int32)))
         reconstruct = jax.jit(learner.reconstruct)
-        originals = sets.test.image[:NUM_RECONSTRUCTIONS]
+        originals = np.asarray(sets.test.image[:NUM_RECONSTRUCTIONS])
 
-        run_dir = launch.open_run(config, "vae_mnist", convolution=default_form())
+        run_dir = launch.open_run(options, "vae_mnist")
         progress.console.print(f"run directory: {run_dir}")
         with checkpoint.open_manager(runs.checkpoints_path(run_dir), BEST, "min") as manager:
-            state = launch.restore(run_dir, manager, state, config.epochs * steps_per_epoch)
-            for epoch in launch.epochs(progress, learner, state, sets.train, keys, config):
+            num_steps = options.epochs * steps_per_epoch
+            state = launch.begin(
+                run_dir, config, manager, state, num_steps, convolution=default_form()
+            )
+            for epoch in launch.epochs(progress, learner, state, sets.train, keys, options):
                 test = evaluate(epoch.state, sets.test, keys.evaluate)
                 record = launch.record(epoch, test)
                 checkpoint.save(manager, epoch.state, record)
@@ -154,9 +141,8 @@ def main(config: Config) -> Path:
                 samples = np.asarray(sample(epoch.state, key=keys.evaluate))
                 path = runs.samples_path(run_dir, epoch.number)
                 pictures.save(path, pictures.grid(samples, num_columns=8))
-                pairs = pictures.beside(
-                    originals / 255, np.asarray(reconstruct(epoch.state, originals, keys.evaluate))
-                )
+                reconstructions = reconstruct(epoch.state, originals, keys.evaluate)
+                pairs = pictures.beside(originals / 255, np.asarray(reconstructions))
                 pictures.save(run_dir / "reconstructions.png", pictures.grid(pairs, num_columns=8))
                 progress.console.print(
                     f"epoch {epoch.number:3d}  negative ELBO in nats: "
@@ -165,7 +151,8 @@ def main(config: Config) -> Path:
         runs.write_result(run_dir)
         pictures.curves(run_dir / "curves.png", runs.read_metrics(run_dir), PANELS)
     print(f"samples, reconstructions and curves: {run_dir}")
-    print(f"test ELBO on {sets.name}: {-record[BEST]:.2f} nats after {epoch.number} epochs")
+    last = runs.read_metrics(run_dir)[-1]
+    print(f"test ELBO on {sets.name}: {-last[BEST]:.2f} nats after {last['epoch']} epochs")
     return run_dir
 
 

@@ -42,6 +42,7 @@ class Learner(NamedTuple):
 class TrainState(train_state.TrainState):
     """One network: parameters, optimizer state, step counter and BatchNorm statistics."""
 
+    params: PyTree  # plain dicts, where Flax's own annotation says FrozenDict
     batch_stats: PyTree
 
     @property

@@ -5,6 +5,7 @@ from typing import Literal
 
 import jax
 import orbax.checkpoint as ocp
+from jaxtyping import PyTree
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from jaxgen.errors import InputError
@@ -28,7 +29,8 @@ def open_manager(
         preservation_policy=preservation_policy.AnyPreservationPolicy([latest, best]),
         cleanup_tmp_directories=True,
     )
-    return ocp.CheckpointManager(directory.absolute(), options=options)
+    handler = ocp.StandardCheckpointHandler()
+    return ocp.CheckpointManager(directory.absolute(), options=options, item_handlers=handler)
 
 
 def save(manager: ocp.CheckpointManager, state: State, metrics: dict[str, float]) -> None:
@@ -44,10 +46,14 @@ def restore_latest(manager: ocp.CheckpointManager, like: State) -> State:
     step = manager.latest_step()
     if step is None:
         return like
-    target = jax.tree.map(ocp.tree.to_shape_dtype_struct, like)
-    try:
-        return manager.restore(step, args=ocp.args.StandardRestore(target))
-    except ValueError as error:
+    if _shapes(manager.item_metadata(step).tree) != _shapes(like):
         raise InputError(
-            f"The checkpoint of step {step} in {manager.directory} does not fit this model."
-        ) from error
+            f"The checkpoint of step {step} in {manager.directory} does not fit this model: "
+            "resume it with the configuration and the version that wrote it."
+        )
+    target = jax.tree.map(ocp.tree.to_shape_dtype_struct, like)
+    return manager.restore(step, args=ocp.args.StandardRestore(target))
+
+
+def _shapes(tree: PyTree) -> list[str]:
+    return sorted(f"{leaf.shape} {leaf.dtype}" for leaf in jax.tree.leaves(tree))

@@ -19,7 +19,7 @@ from jaxtyping import Array, Int, Key
 from jaxgen.errors import InputError
 from jaxgen.types import Batch, Learner, Metrics, State
 
-MIN_CHUNK_STEPS = 25
+CHUNK_STEPS = range(25, 51)
 
 
 class RunKeys(NamedTuple):
@@ -50,7 +50,7 @@ class EpochShape(NamedTuple):
 
 
 def epoch_shape(num_examples: int, batch_size: int) -> EpochShape:
-    """As many chunks as divide an epoch's steps into at least 25 each, else one.
+    """Chunks of 25 to 50 steps that leave the least of the set out; one chunk if it is small.
 
     Raises InputError if the set does not fill one batch.
     """
@@ -60,9 +60,9 @@ def epoch_shape(num_examples: int, batch_size: int) -> EpochShape:
             f"A batch of {batch_size} is larger than the training set of {num_examples} images: "
             "choose a smaller --batch-size."
         )
-    most = max(1, num_steps // MIN_CHUNK_STEPS)
-    num_chunks = max(n for n in range(1, most + 1) if num_steps % n == 0)
-    return EpochShape(num_chunks, num_steps // num_chunks, batch_size)
+    lengths = CHUNK_STEPS if num_steps >= CHUNK_STEPS[0] else [num_steps]
+    chunk_steps = min(lengths, key=lambda length: num_steps % length)
+    return EpochShape(num_steps // chunk_steps, chunk_steps, batch_size)
 
 
 def epoch_order(
@@ -70,7 +70,7 @@ def epoch_order(
 ) -> Int[Array, "chunks steps b"]:
     """Which examples each step of an epoch sees: a permutation of all, anew for each epoch.
 
-    The last `num_examples mod batch size` of the permutation are left out: other ones each epoch.
+    What does not fill the last chunk is left out: other examples each epoch.
     """
     order = jax.random.permutation(jax.random.fold_in(key, epoch), num_examples)
     return order[: math.prod(shape)].reshape(shape)

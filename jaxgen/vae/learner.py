@@ -43,7 +43,7 @@ class VAEState(NamedTuple):
     @property
     def step(self) -> Int[Array, ""]:
         """How many updates the network has seen."""
-        return self.network.step
+        return self.network.step  # pyright: ignore[reportReturnType]
 
 
 def vae(
@@ -106,7 +106,9 @@ def vae(
         return state._replace(network=network), metrics
 
     def forward(state: VAEState, x: Float[Array, "b h w c"], key: Key[Array, ""]) -> VAEOutput:
-        return model.apply(state.network.variables, x, key, train=False, num_samples=num_samples)
+        return model.apply(  # pyright: ignore[reportReturnType]
+            state.network.variables, x, key, train=False, num_samples=num_samples
+        )
 
     def evaluate(state: VAEState, batch: Batch, key: Key[Array, ""]) -> Metrics:
         observe_key, latent_key = jax.random.split(key)
@@ -119,7 +121,7 @@ def vae(
         """Expected images of z ~ N(0, I) (spec 3.7); of the labels only the number counts."""
         z = jax.random.normal(key, (labels.shape[0], model.latent_dim))
         output = model.apply(state.network.variables, z, train=False, method="decode")
-        return objective.mean(output)
+        return objective.mean(output)  # pyright: ignore[reportArgumentType]
 
     def reconstruct(
         state: VAEState, image: UInt8[Array, "b h w c"], key: Key[Array, ""]

@@ -1,0 +1,176 @@
+"""The VAE's losses against float64 SciPy, finite differences and Monte Carlo."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.special
+import scipy.stats
+from jax.test_util import check_grads
+from numpy.testing import assert_allclose
+
+from jaxgen.vae import objectives
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def test_gaussian_kl_equals_the_closed_form_of_scipy_entropies(rng):
+    mean, logvar = rng.normal(size=(5, 7)), rng.uniform(-8, 4, (5, 7))
+    # KL = cross entropy - entropy, the first being E[-log N(z; 0, 1)] = (log 2pi + E z^2) / 2
+    cross_entropy = 0.5 * (np.log(2 * np.pi) + mean**2 + np.exp(logvar))
+    entropy = scipy.stats.norm.entropy(scale=np.exp(logvar / 2))
+    expected = (cross_entropy - entropy).sum(-1)
+    actual = objectives.gaussian_kl(jnp.float32(mean), jnp.float32(logvar))
+    assert_allclose(actual, expected, rtol=2e-6)
+
+
+def test_gaussian_kl_equals_monte_carlo(rng):
+    mean, logvar = jnp.float32(rng.normal(size=(3, 4))), jnp.float32(rng.normal(size=(3, 4)))
+    eps = jax.random.normal(jax.random.key(0), (200_000, 3, 4))
+    z = mean + jnp.exp(0.5 * logvar) * eps
+    estimate = -objectives.log_density_ratio(z, mean, logvar).mean(0)
+    assert_allclose(objectives.gaussian_kl(mean, logvar), estimate, rtol=2e-2)
+
+
+def test_gaussian_kl_is_accurate_and_never_negative_near_zero():
+    logvar = jnp.full((1, 1), 1e-3)
+    expected = 0.5 * (np.expm1(1e-3) - 1e-3)  # about 2.5e-7
+    assert_allclose(objectives.gaussian_kl(jnp.zeros((1, 1)), logvar), [expected], rtol=1e-3)
+    assert objectives.gaussian_kl(jnp.zeros((1, 9)), jnp.zeros((1, 9))) == 0
+
+
+@pytest.mark.parametrize("scale", [1, 10, 100])
+def test_bernoulli_nll_equals_scipy_up_to_extreme_logits(rng, scale):
+    logits = scale * rng.uniform(-1, 1, (4, 3, 3, 1))
+    x = rng.integers(0, 2, logits.shape).astype(float)
+    log_p, log_not_p = scipy.special.log_expit(logits), scipy.special.log_expit(-logits)
+    expected = -(x * log_p + (1 - x) * log_not_p).sum((1, 2, 3))
+    assert_allclose(
+        objectives.bernoulli_nll(jnp.float32(logits), jnp.float32(x)), expected, rtol=3e-6
+    )
+
+
+@pytest.mark.parametrize("logit", [-100.0, 100.0])
+@pytest.mark.parametrize("x", [0.0, 1.0])
+def test_bernoulli_nll_and_its_gradient_are_exact_at_logit_100(logit, x):
+    def nll(logit):
+        return objectives.bernoulli_nll(jnp.full((1, 1), logit), jnp.full((1, 1), x))[0]
+
+    value, gradient = jax.value_and_grad(nll)(logit)
+    assert value == (0 if (logit > 0) == (x == 1) else 100)
+    assert gradient == (logit > 0) - x
+
+
+def test_gaussian_nll_equals_scipy(rng):
+    mean, x = rng.normal(size=(2, 6, 5))
+    logvar = rng.uniform(-6, 3, (6, 5))
+    expected = -scipy.stats.norm.logpdf(x, mean, np.exp(logvar / 2)).sum(-1)
+    actual = objectives.gaussian_nll(*map(jnp.float32, (mean, logvar, x)))
+    assert_allclose(actual, expected, rtol=1e-5)
+
+
+def test_a_scalar_logvar_counts_once_for_every_value(rng):
+    mean, x = jnp.float32(rng.normal(size=(2, 6, 5)))
+    full = objectives.gaussian_nll(mean, jnp.full((6, 5), -1.0), x)
+    assert_allclose(objectives.gaussian_nll(mean, jnp.float32(-1.0), x), full, rtol=1e-6)
+
+
+def test_losses_have_the_gradients_of_finite_differences(rng):
+    mean, logvar, x = rng.normal(size=(3, 2, 3))
+    functions = {
+        "kl": lambda m: objectives.gaussian_kl(m, jnp.asarray(logvar)),
+        "kl in logvar": lambda lv: objectives.gaussian_kl(jnp.asarray(mean), lv),
+        "gaussian": lambda m: objectives.gaussian_nll(m, jnp.asarray(logvar), jnp.asarray(x)),
+        "gaussian in logvar": lambda lv: objectives.gaussian_nll(
+            jnp.asarray(mean), lv, jnp.asarray(x)
+        ),
+        "bernoulli": lambda logits: objectives.bernoulli_nll(logits, jnp.asarray(x > 0, float)),
+        "mse": lambda m: objectives.pixel_mse(m, jnp.asarray(x)),
+    }
+    with jax.enable_x64(True):
+        point = jnp.asarray(rng.normal(size=(2, 3)))
+        for function in functions.values():
+            check_grads(lambda p, f=function: f(jnp.asarray(p)), (point,), 1, ["rev"], rtol=1e-6)
+
+
+def test_importance_weighted_bound_is_log_mean_exp_far_from_zero():
+    log_weights = np.array([[-1000.0, 1e-3], [-1001.0, -2.0], [-1002.0, 5.0]])
+    expected = scipy.special.logsumexp(log_weights, axis=0) - np.log(3)
+    actual = objectives.importance_weighted_bound(jnp.float32(log_weights))
+    assert_allclose(actual, expected, rtol=1e-6)
+
+
+def test_importance_weighted_bound_of_one_sample_is_its_log_weight():
+    log_weights = jnp.float32([[-90.0, -100.0]])
+    assert_allclose(objectives.importance_weighted_bound(log_weights), log_weights[0])
+
+
+def test_importance_weighted_bound_weighs_gradients_by_normalized_weights(rng):
+    """The gradient that Burda et al. (2016, eq. 14) derive: sum_i w_i / sum_j w_j grad log w_i."""
+    log_weights = rng.normal(scale=3, size=(5, 4))
+    gradient = jax.grad(lambda w: objectives.importance_weighted_bound(w).sum())(
+        jnp.float32(log_weights)
+    )
+    assert_allclose(gradient, scipy.special.softmax(log_weights, axis=0), rtol=1e-5)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid"])
+def test_course_loss_is_a_scaled_gaussian_elbo(rng, activation):
+    """The claim of its docstring: loss = weight * (nll - log-normalizer + KL)."""
+    weight = 0.00025
+    objective = objectives.course(activation, weight)
+    output = jnp.float32(rng.normal(size=(3, 8, 8, 1)))
+    x = objective.observe(jnp.asarray(rng.integers(0, 256, (3, 8, 8, 1)), jnp.uint8), None)
+    kl = jnp.float32(rng.uniform(0, 30, 3))
+    log_normalizer = 0.5 * 64 * np.log(2 * np.pi * 64 * weight / 2)
+    elbo = objective.nll(output, x) - log_normalizer + kl
+    assert_allclose(objective.loss(output, x, kl), weight * elbo, rtol=1e-4)
+
+
+def test_course_loss_is_that_of_the_specification(rng):
+    output, image = rng.normal(size=(2, 4, 4, 3)), rng.integers(0, 256, (2, 4, 4, 3))
+    kl = rng.uniform(0, 30, 2)
+    expected = np.mean((np.tanh(output) - (image / 127.5 - 1)) ** 2) + 0.01 * kl.mean()
+    objective = objectives.course("tanh", 0.01)
+    x = objective.observe(jnp.asarray(image, jnp.uint8), None)
+    loss = objective.loss(jnp.float32(output), x, jnp.float32(kl)).mean()
+    assert_allclose(loss, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("objective", "low"),
+    [
+        (objectives.gaussian("tanh", 0.1), -1),
+        (objectives.gaussian("sigmoid", 0.1), 0),
+        (objectives.course("tanh", 0.1), -1),
+    ],
+)
+def test_pixels_fill_the_range_of_the_activation(objective, low):
+    image = jnp.asarray([0, 255], jnp.uint8).reshape(1, 1, 2, 1)
+    assert_allclose(objective.observe(image, None).ravel(), [low, 1], atol=1e-6)
+    output = jnp.asarray([-50.0, 50.0]).reshape(1, 1, 2, 1)
+    assert_allclose(objective.mean(output).ravel(), [0, 1], atol=1e-6)
+
+
+def test_learned_variance_is_the_decoders_and_has_a_floor(rng):
+    objective = objectives.gaussian_learned("sigmoid")
+    x, mean = rng.uniform(size=(2, 1, 2, 2, 1))
+    raw = rng.normal(size=(1, 2, 2, 1))
+    raw[0, 0, 0] = -1e4
+    logvar = objectives.MIN_LOGVAR + np.logaddexp(0, raw - objectives.MIN_LOGVAR)
+    assert logvar.min() == -6
+    expected = -scipy.stats.norm.logpdf(x, mean, np.exp(logvar / 2)).sum()
+    output = jnp.float32(np.concatenate([scipy.special.logit(mean), raw], -1))
+    assert_allclose(objective.nll(output, jnp.float32(x)), [expected], rtol=1e-4)
+    assert_allclose(objective.mean(output), mean, rtol=1e-5)
+
+
+def test_binarisation_is_dynamic_and_has_the_grey_value_as_its_mean():
+    observe = objectives.bernoulli().observe
+    image = jnp.asarray([0, 64, 255], jnp.uint8).reshape(1, 1, 3, 1)
+    draws = jax.vmap(observe, (None, 0))(image, jax.random.split(jax.random.key(0), 20_000))
+    assert set(np.unique(draws)) == {0.0, 1.0}
+    assert_allclose(draws.mean(0).ravel(), [0, 64 / 255, 1], atol=0.01)
