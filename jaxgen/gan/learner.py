@@ -73,7 +73,8 @@ def cgan(
     With `ema_decay`, `sample` and `evaluate` use a moving average of the generator. They normalise
     by the images drawn together ("batch", as in the course's pictures; wrong for few images or few
     classes, whose statistics are unlike any in training) or by the running averages ("running":
-    no image depends on its neighbours).
+    no image depends on its neighbours; with `ema_decay`, poor for the first thousands of steps, as
+    averaged weights spread less than the statistics averaged beside them).
     """
     tx = traced_learning_rate(optimizer)
 
