@@ -1,66 +1,184 @@
-"""Convolution and transposed convolution as matrix products.
+"""Convolutions as matrix products.
 
-A convolution multiplies every window of the image by the same matrix. With all windows laid out
-as rows, `patches(x)`, it is one product, y = patches(x) @ W; the transposed convolution runs the
-same data flow backwards, x = fold(y @ Wᵀ), where `fold` adds each window back to where it came
-from. Both are linear and exact, so JAX derives every gradient, and these are matrix products too.
+A convolution multiplies every window of an image by the same matrix. With the windows laid out as
+rows it is one product,
+
+    y = patches(x) @ W            W: [taps · channels in, channels out], the kernel, reshaped
+
+and the transposed convolution runs the same way back: every pixel is multiplied into a whole
+window, and the windows are added up where they overlap,
+
+    x = fold(y @ Wᵀ)              fold = patchesᵀ
+
+Each is the other's gradient, so training, too, is nothing but products, copies and sums. Both are
+exact. XLA:CPU needs them: it runs its own convolution naively inside a loop, 20 times slower.
 """
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from flax.linen.dtypes import promote_dtype
 from flax.typing import Dtype
 from jax import lax
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float
 
 Pair = tuple[int, int]
 Form = Literal["matmul", "lax"]
-DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
 
 def default_form() -> Form:
-    """The form that runs when none is asked for: matrix products on CPU, `lax` elsewhere.
+    """The form that a layer with `conv=None` takes: matrix products on CPU, `lax` elsewhere.
 
-    XLA's CPU backend runs a convolution inside a loop on a naive path, about 20 times slower.
+    Measured on CPU only; elsewhere the library's own kernels are the safe choice. Try "matmul" on
+    a GPU when kernels are vmapped, which would make `lax` run a grouped convolution.
     """
     return "matmul" if jax.default_backend() == "cpu" else "lax"
 
 
-def patches(
-    x: Float[Array, "n h w c"], size: Pair, strides: Pair, padding: tuple[Pair, Pair]
-) -> Float[Array, "n oh ow kkc"]:
-    """All windows of `x` as rows of size[0]·size[1]·c, ordered as the rows of an HWIO kernel."""
-    n, h, w, c = x.shape
-    (sh, sw), (kh, kw) = strides, size
-    oh = (h + sum(padding[0]) - kh) // sh + 1
-    ow = (w + sum(padding[1]) - kw) // sw + 1
-    x = lax.pad(
-        x, jnp.zeros((), x.dtype), ((0, 0, 0), (*padding[0], 0), (*padding[1], 0), (0, 0, 0))
-    )
-    taps = [
-        x[:, a : a + sh * (oh - 1) + 1 : sh, b : b + sw * (ow - 1) + 1 : sw]
-        for a in range(kh)
-        for b in range(kw)
+class Axis(NamedTuple):
+    """A window's way along one side of an image; at each step, each tap lies on one pixel.
+
+    pixel = stride · step + tap - low; outside 0 ≤ pixel < size the image is zero.
+    """
+
+    size: int
+    steps: int
+    taps: int
+    stride: int
+    low: int
+
+    def used(self) -> range:
+        """The taps that ever meet a pixel; on 1x1 and 2x2 maps the others see only padding."""
+        starts = range(-self.low, self.stride * self.steps - self.low, self.stride)
+        hits = [t for t in range(self.taps) if any(0 <= p + t < self.size for p in starts)]
+        return range(hits[0], hits[-1] + 1) if hits else range(0)
+
+
+def pad(x: Float[Array, "n h w c"], rows: Pair, columns: Pair) -> Float[Array, "n h2 w2 c"]:
+    """Zeros around each image; a negative number of them cuts."""
+    return lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), (*rows, 0), (*columns, 0), (0, 0, 0)))
+
+
+def patches(x: Float[Array, "n h w c"], rows: Axis, columns: Axis) -> Float[Array, "n i j k"]:
+    """The window at every step, as a row of taps · taps · c numbers in the order of the kernel."""
+    (h, i, _, r, top), (w, j, _, s, left) = rows, columns
+    bottom, right = r * (i - 1) + rows.taps - top - h, s * (j - 1) + columns.taps - left - w
+    x = pad(x, (top, bottom), (left, right))
+    windows = [
+        x[:, a : a + r * (i - 1) + 1 : r, b : b + s * (j - 1) + 1 : s]
+        for a in range(rows.taps)
+        for b in range(columns.taps)
     ]
-    return jnp.concatenate(taps, axis=-1).reshape(n, oh, ow, kh * kw * c)
+    return jnp.concatenate(windows, axis=-1)
 
 
-def fold(
-    windows: Float[Array, "n oh ow kkc"],
-    shape: tuple[int, int, int, int],
-    size: Pair,
-    strides: Pair,
-    padding: tuple[Pair, Pair],
-) -> Float[Array, "n h w c"]:
-    """The transpose of `patches`: every window added to its place in an image of `shape`."""
-    x = jax.ShapeDtypeStruct(shape, windows.dtype)
-    return jax.linear_transpose(lambda x: patches(x, size, strides, padding), x)(windows)[0]
+def fold(z: Float[Array, "n i j k"], rows: Axis, columns: Axis) -> Float[Array, "n h w c"]:
+    """The transpose of `patches`: every window added to the pixels it lies on.
+
+    With stride s the pixels fall into s · s interleaved phases. A tap only ever lies on pixels of
+    one phase, where its windows sit side by side: so each phase is a sum of a few shifted maps.
+    """
+    (height, i, _, r, top), (width, j, _, s, left) = rows, columns
+    h, w = -(-height // r), -(-width // s)
+    channels = z.shape[-1] // (rows.taps * columns.taps)
+    taps = lax.split(z, [channels] * (rows.taps * columns.taps), axis=-1)
+
+    def phase(p: int, q: int) -> Array:
+        total = jnp.zeros((len(z), h, w, channels), z.dtype)
+        for a in range((p + top) % r, rows.taps, r):
+            for b in range((q + left) % s, columns.taps, s):
+                down, right = (a - p - top) // r, (b - q - left) // s
+                tap = taps[a * columns.taps + b]
+                total += pad(tap, (down, h - i - down), (right, w - j - right))
+        return total
+
+    bands = [jnp.stack([phase(p, q) for q in range(s)], axis=3) for p in range(r)]
+    x = jnp.stack(bands, axis=2).reshape(len(z), h * r, w * s, channels)
+    return x[:, :height, :width]
+
+
+def matmul(x: Float[Array, "*n k"], w: Float[Array, "k f"]) -> Float[Array, "*n f"]:
+    """x @ w, whose gradient in w transposes the narrower factor.
+
+    JAX would transpose the cotangent, and XLA:CPU does so in memory: for the nine-fold windows
+    of a transposed convolution that takes longer than the product itself.
+    """
+    return matmul_p.bind(x, w)
+
+
+def matmul_gradient(dy: Float[Array, "*n f"], x: Float[Array, "*n k"]) -> Float[Array, "k f"]:
+    """xᵀ @ dy, or the same as (dyᵀ @ x)ᵀ."""
+    dy, x = dy.reshape(-1, dy.shape[-1]), x.reshape(-1, x.shape[-1])
+    return x.T @ dy if x.shape[1] <= dy.shape[1] else (dy.T @ x).T
+
+
+# A primitive rather than a custom_vjp: being bilinear, it has forward mode and all orders, too.
+matmul_p = Primitive("matmul")
+matmul_p.def_impl(jax.jit(jnp.matmul))
+matmul_p.def_abstract_eval(lambda x, w: x.update(shape=(*x.shape[:-1], w.shape[-1])))
+ad.defbilinear(matmul_p, lambda dy, x, w: matmul(dy, w.T), lambda dy, x, w: matmul_gradient(dy, x))
+batching.primitive_batchers[matmul_p] = lambda args, axes: (jax.vmap(jnp.dot, axes)(*args), 0)
+mlir.register_lowering(matmul_p, mlir.lower_fun(jnp.matmul, multiple_results=False))
+
+
+def conv(x: Array, kernel: Array, strides: Pair, padding: tuple[Pair, Pair], form: Form) -> Array:
+    """Correlate NHWC images with an HWIO kernel.
+
+    Where no window meets a pixel there is nothing to multiply, and `lax` runs in any case.
+    """
+    channels, features = kernel.shape[2:]
+    sides = zip(x.shape[1:3], kernel.shape[:2], strides, padding, strict=True)
+    rows, columns = (
+        Axis(size, (size + low + high - taps) // stride + 1, taps, stride, low)
+        for size, taps, stride, (low, high) in sides
+    )
+    if form == "lax" or not (rows.used() and columns.used()):
+        dimensions = ("NHWC", "HWIO", "NHWC")
+        return lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=dimensions)
+    if strides == (1, 1) and features < channels:  # windows of the result are smaller
+        return conv_transpose(x, kernel[::-1, ::-1].swapaxes(2, 3), strides, padding, form)
+    kernel, rows, columns = trim(kernel, rows, columns)
+    return matmul(patches(x, rows, columns), kernel.reshape(-1, features))
+
+
+def conv_transpose(
+    x: Array, kernel: Array, strides: Pair, padding: tuple[Pair, Pair], form: Form
+) -> Array:
+    """Multiply every pixel of NHWC images into a window: the kernel is [h, w, out, in].
+
+    `padding` is that of the dilated input, as in `lax.conv_transpose(transpose_kernel=True)`.
+    """
+    features, channels = kernel.shape[2:]
+    sides = zip(x.shape[1:3], kernel.shape[:2], strides, padding, strict=True)
+    rows, columns = (
+        Axis((steps - 1) * stride + 2 - taps + low + high, steps, taps, stride, taps - 1 - low)
+        for steps, taps, stride, (low, high) in sides
+    )
+    if form == "lax" or not (rows.used() and columns.used()):
+        return lax.conv_transpose(x, kernel, strides, padding, transpose_kernel=True)
+    if strides == (1, 1) and channels < features:
+        return conv(x, kernel[::-1, ::-1].swapaxes(2, 3), strides, padding, form)
+    kernel, rows, columns = trim(kernel, rows, columns)
+    return fold(matmul(x, kernel.reshape(-1, channels).T), rows, columns)
+
+
+def trim(kernel: Array, rows: Axis, columns: Axis) -> tuple[Array, Axis, Axis]:
+    """Kernel and axes without the taps that see only padding."""
+    a, b = rows.used(), columns.used()
+    kernel = kernel[a.start : a.stop, b.start : b.stop]
+    rows, columns = (
+        axis._replace(taps=len(used), low=axis.low - used.start)
+        for axis, used in ((rows, a), (columns, b))
+    )
+    return kernel, rows, columns
 
 
 class Conv(nn.Module):
-    """`flax.linen.Conv` with two spatial dimensions, its parameters and their initial values.
+    """`flax.linen.Conv` on images: the same parameters, names and initial values.
 
     The default padding is that of PyTorch's Conv2d(kernel_size=3, padding=1).
     """
@@ -74,29 +192,21 @@ class Conv(nn.Module):
     conv: Form | None = None
 
     @nn.compact
-    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n oh ow f"]:
-        """Cross-correlate `x` with the kernel and add the bias."""
+    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 f"]:
+        """Correlate `x` with the kernel and add the bias."""
         shape = (*self.kernel_size, x.shape[-1], self.features)
         kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
-        bias = (
-            self.param("bias", nn.initializers.zeros, (self.features,)) if self.use_bias else None
-        )
-        x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
-        if (self.conv or default_form()) == "lax":
-            y = lax.conv_general_dilated(
-                x, kernel, self.strides, self.padding, dimension_numbers=DIMENSIONS
-            )
-        else:
-            windows = patches(x, self.kernel_size, self.strides, self.padding)
-            y = windows @ kernel.reshape(-1, self.features)
+        bias = self.param("bias", nn.initializers.zeros, shape[-1:]) if self.use_bias else None
+        x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
+        y = conv(x, kernel, self.strides, self.padding, self.conv or default_form())
         return y if bias is None else y + bias
 
 
 class ConvTranspose(nn.Module):
-    """`flax.linen.ConvTranspose(transpose_kernel=True)`, its parameters and initial values.
+    """`flax.linen.ConvTranspose(transpose_kernel=True)`: the same parameters and initial values.
 
-    The default doubles the size as PyTorch's ConvTranspose2d(kernel_size=3, stride=2, padding=1,
-    output_padding=1) does; `padding` is that of the dilated input, as in Flax.
+    `padding` is Flax's, that of the dilated input. The defaults double the size as PyTorch's
+    ConvTranspose2d(kernel_size=3, stride=2, padding=1, output_padding=1) does.
     """
 
     features: int
@@ -108,28 +218,13 @@ class ConvTranspose(nn.Module):
     conv: Form | None = None
 
     @nn.compact
-    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n oh ow f"]:
-        """Spread every pixel of `x` over a window by the kernel and add the bias."""
-        n, h, w, channels = x.shape
-        shape = (*self.kernel_size, self.features, channels)
+    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 f"]:
+        """Multiply every pixel into a window, add up the windows and the bias."""
+        shape = (*self.kernel_size, self.features, x.shape[-1])
         kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
         bias = (
             self.param("bias", nn.initializers.zeros, (self.features,)) if self.use_bias else None
         )
-        x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
-        if (self.conv or default_form()) == "lax":
-            y = lax.conv_transpose(x, kernel, self.strides, self.padding, transpose_kernel=True)
-        else:
-            windows = x @ kernel.reshape(-1, channels).T
-            sides = [
-                (i - 1) * s + 2 - k + sum(p)
-                for i, s, k, p in zip(
-                    (h, w), self.strides, self.kernel_size, self.padding, strict=True
-                )
-            ]
-            padding = tuple(
-                (k - 1 - lo, k - 1 - hi)
-                for k, (lo, hi) in zip(self.kernel_size, self.padding, strict=True)
-            )
-            y = fold(windows, (n, *sides, self.features), self.kernel_size, self.strides, padding)
+        x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
+        y = conv_transpose(x, kernel, self.strides, self.padding, self.conv or default_form())
         return y if bias is None else y + bias
