@@ -120,10 +120,12 @@ def environment() -> dict[str, Any]:
 
 def write_result(run_dir: Path) -> None:
     """Sums up a finished run in one file, to be kept after the rest is deleted."""
+    records = read_metrics(run_dir)
     result = {
         "config": read_config(run_dir),
         "environment": json.loads(environment_path(run_dir).read_text())[-1],
-        "metrics": read_metrics(run_dir)[-1],
+        "metrics": records[-1],
+        "training_seconds": round(sum(record["seconds"] for record in records), 1),
     }
     _replace(run_dir / "result.json", json.dumps(result, indent=2) + "\n")
 

@@ -42,7 +42,8 @@ class Learner(NamedTuple):
 class TrainState(train_state.TrainState):
     """One network: parameters, optimizer state, step counter and BatchNorm statistics."""
 
-    params: PyTree  # plain dicts, where Flax's own annotation says FrozenDict
+    step: Any  # Flax's own annotations know neither shapes (`jax.eval_shape`) nor plain dicts
+    params: PyTree
     batch_stats: PyTree
 
     @property

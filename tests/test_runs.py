@@ -72,10 +72,11 @@ def test_every_start_is_recorded_with_what_it_ran_on(tmp_path):
 def test_a_result_sums_up_the_run(tmp_path):
     runs.write_config(tmp_path, {"seed": 3})
     runs.record_start(tmp_path)
-    runs.append_metrics(tmp_path, {"step": 1})
-    runs.append_metrics(tmp_path, {"step": 2})
+    runs.append_metrics(tmp_path, {"step": 1, "seconds": 1.5})
+    runs.append_metrics(tmp_path, {"step": 2, "seconds": 2.25})
     runs.write_result(tmp_path)
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["config"] == {"seed": 3}
-    assert result["metrics"] == {"step": 2}
+    assert result["metrics"] == {"step": 2, "seconds": 2.25}
+    assert result["training_seconds"] == 3.8
     assert result["environment"]["python"].startswith("3.")

@@ -43,7 +43,7 @@ class VAEState(NamedTuple):
     @property
     def step(self) -> Int[Array, ""]:
         """How many updates the network has seen."""
-        return self.network.step  # pyright: ignore[reportReturnType]
+        return self.network.step
 
 
 def vae(
