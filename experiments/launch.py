@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from rich.progress import Progress
 from jaxgen import data, runs
 from jaxgen.errors import InputError
 from jaxgen.training import checkpoint, loop
-from jaxgen.types import Batch, Learner, Metrics, State
+from jaxgen.types import Batch, State
 
 # The rest of a configuration decides the numbers that a run arrives at: its start fixes it.
 NOT_RECORDED = {"run_dir", "resume", "overwrite", "compilation_cache"}
@@ -58,6 +58,12 @@ class DataSets(NamedTuple):
     train: Batch
     test: Batch
 
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels."""
+        _, height, width, channels = self.train.image.shape
+        return height, width, channels
+
 
 class Epoch(NamedTuple):
     """What an epoch has brought."""
@@ -95,10 +101,14 @@ def command_line(config_type: type, program: str) -> Any:
     return config
 
 
+def cache_dir() -> Path:
+    """Where the user keeps what can be made again."""
+    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "jaxgen"
+
+
 def keep_compiled_programs() -> None:
-    """Turns on JAX's persistent compilation cache, in the user's cache folder."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
-    jax.config.update("jax_compilation_cache_dir", str(cache / "jaxgen" / "xla"))
+    """Turns on JAX's persistent compilation cache."""
+    jax.config.update("jax_compilation_cache_dir", str(cache_dir() / "xla"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
@@ -149,7 +159,7 @@ def begin(
 
 def epochs(
     progress: Progress,
-    learner: Learner,
+    step: loop.Step,
     state: State,
     train: Batch,
     keys: loop.RunKeys,
@@ -163,12 +173,14 @@ def epochs(
     total = options.epochs * shape.num_steps
     task = progress.add_task("", total=total, completed=int(state.step), status="compiling")
     chunks = []
-    for chunk in loop.fit(learner, state, train, keys, shape=shape, num_epochs=options.epochs):
+    for chunk in loop.fit(step, state, train, keys, shape=shape, num_epochs=options.epochs):
         check_finite(chunk.metrics, first_step=chunk.step - shape.chunk_steps)
         chunks.append(chunk)
         rate = shape.chunk_steps * options.batch_size / chunk.seconds
-        loss = " ".join(f"{k} {chunk.metrics[k].mean():.4g}" for k in chunk.metrics if "loss" in k)
-        progress.update(task, completed=chunk.step, status=f"{loss}  {rate:,.0f} images/s")
+        losses = [name for name in chunk.metrics if name.endswith("loss")]
+        status = [f"{name} {chunk.metrics[name].mean():.4g}" for name in losses]
+        status = ", ".join([*status, f"{rate:,.0f} images/s"]).replace("_loss", "")
+        progress.update(task, completed=chunk.step, status=status)
         if chunk.ends_epoch:
             means = {
                 name: float(np.mean([chunk.metrics[name] for chunk in chunks]))
@@ -179,17 +191,25 @@ def epochs(
             yield Epoch(chunk.state, chunk.epoch + 1, chunk.step, seconds, means)
 
 
-def record(epoch: Epoch, test: Metrics) -> dict[str, float]:
-    """An epoch's line for `metrics.jsonl`. Raises InputError if a test metric is not finite."""
+def keep(
+    run_dir: Path, manager: ocp.CheckpointManager, epoch: Epoch, test: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Saves the epoch's state and its line of `metrics.jsonl`, and returns that.
+
+    Raises InputError, and keeps nothing, if a test metric is not finite.
+    """
     values = {name: np.asarray(value) for name, value in test.items()}
     check_finite(values, first_step=epoch.step)
-    return {
+    record = {
         "epoch": epoch.number,
         "step": epoch.step,
         "seconds": round(epoch.seconds, 3),
         **{f"train/{name}": value for name, value in epoch.metrics.items()},
         **{f"test/{name}": float(value) for name, value in values.items()},
     }
+    checkpoint.save(manager, epoch.state, record)
+    runs.append_metrics(run_dir, record)
+    return record
 
 
 def check_finite(metrics: dict[str, np.ndarray], first_step: int) -> None:

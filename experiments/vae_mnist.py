@@ -115,13 +115,14 @@ def main(config: Config) -> Path:
         options = dataclasses.replace(config.run, dataset=sets.name)
         config = dataclasses.replace(config, run=options)
         steps_per_epoch = loop.epoch_shape(len(sets.train.label), options.batch_size).num_steps
-        learner = make_learner(config, sets.train.image.shape[1:], steps_per_epoch)
+        learner = make_learner(config, sets.image_shape, steps_per_epoch)
 
         keys = loop.split_run_key(jax.random.key(options.seed))
         hypers = Hypers(config.learning_rate, config.kl_weight)
         state = jax.jit(learner.init)(keys.init, hypers)
         evaluate = jax.jit(partial(loop.evaluate, learner.evaluate, batch_size=EVALUATION_BATCH))
-        sample = jax.jit(partial(learner.sample, labels=jnp.zeros(NUM_SAMPLES, jnp.int32)))
+        sample = jax.jit(learner.sample)
+        labels = jnp.zeros(NUM_SAMPLES, jnp.int32)  # of which only the number counts
         reconstruct = jax.jit(learner.reconstruct)
         originals = np.asarray(sets.test.image[:NUM_RECONSTRUCTIONS])
 
@@ -132,13 +133,11 @@ def main(config: Config) -> Path:
             state = launch.begin(
                 run_dir, config, manager, state, num_steps, convolution=default_form()
             )
-            for epoch in launch.epochs(progress, learner, state, sets.train, keys, options):
+            for epoch in launch.epochs(progress, learner.step, state, sets.train, keys, options):
                 test = evaluate(epoch.state, sets.test, keys.evaluate)
-                record = launch.record(epoch, test)
-                checkpoint.save(manager, epoch.state, record)
-                runs.append_metrics(run_dir, record)
+                record = launch.keep(run_dir, manager, epoch, test)
 
-                samples = np.asarray(sample(epoch.state, key=keys.evaluate))
+                samples = np.asarray(sample(epoch.state, labels, keys.evaluate))
                 path = runs.samples_path(run_dir, epoch.number)
                 pictures.save(path, pictures.grid(samples, num_columns=8))
                 reconstructions = reconstruct(epoch.state, originals, keys.evaluate)

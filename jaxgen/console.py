@@ -24,7 +24,7 @@ MENDABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, 
 def progress_bar() -> Progress:
     """Steps done, the latest losses, images per second, and the time left."""
     return Progress(
-        BarColumn(bar_width=24),
+        BarColumn(bar_width=12),
         MofNCompleteColumn(),
         TextColumn("{task.fields[status]}"),
         TimeElapsedColumn(),

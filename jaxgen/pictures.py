@@ -1,5 +1,6 @@
 """Pictures of a run: grids of images and curves of metrics. The only file that draws."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
+from PIL import Image
 
 GAP = 2  # pixels between images
 
@@ -36,6 +38,13 @@ def beside(
 def save(path: Path, picture: Float[np.ndarray, "height width 3"]) -> None:
     """Writes a picture in [0, 1] as PNG."""
     imsave(path, np.clip(picture, 0, 1))
+
+
+def animate(path: Path, pictures: Iterable[Path], milliseconds: int = 200) -> None:
+    """Writes saved pictures, in their order, as an animated GIF; the last one stays on for 2 s."""
+    first, *rest = (Image.open(picture).convert("P") for picture in pictures)
+    duration = [milliseconds] * len(rest) + [2000]
+    first.save(path, save_all=True, append_images=rest, duration=duration, loop=0)
 
 
 def curves(path: Path, records: list[dict[str, Any]], panels: dict[str, list[str]]) -> None:

@@ -8,6 +8,7 @@ import optax
 from flax.training import train_state
 from jaxtyping import Array, Float, Int, Key, PyTree, Shaped, UInt8
 
+Images = Float[Array, "n h w c"]  # in [0, 1]
 Metrics = dict[str, Array]
 State = Any  # a pytree with an int32 scalar `step`: how many updates it has seen
 Optimizer = Callable[[Any], optax.GradientTransformation]  # from a learning rate, e.g. optax.adam
@@ -35,8 +36,9 @@ class Learner(NamedTuple):
     init: Callable[[Key[Array, ""], Any], State]  # (key, hypers) -> state
     step: Callable[[State, Batch, Key[Array, ""]], tuple[State, Metrics]]  # scalar metrics
     evaluate: Callable[[State, Batch, Key[Array, ""]], Metrics]  # per example: each [b]
-    sample: Callable[[State, Int[Array, "n"], Key[Array, ""]], Float[Array, "n h w c"]]  # in [0, 1]
-    reconstruct: Callable[[State, UInt8[Array, "b h w c"], Key[Array, ""]], Any] = no_encoder
+    generate: Callable[[State, Int[Array, "n"], Float[Array, "n d"]], Images]  # (state, labels, z)
+    sample: Callable[[State, Int[Array, "n"], Key[Array, ""]], Images]  # `generate` of z ~ N(0, I)
+    reconstruct: Callable[[State, UInt8[Array, "n h w c"], Key[Array, ""]], Images] = no_encoder
 
 
 class TrainState(train_state.TrainState):

@@ -13,7 +13,7 @@ from jax.test_util import check_grads
 from jaxgen.layers import Conv, ConvTranspose, conv, conv_transpose, default_form
 
 KEY = jax.random.key(0)
-sweep = settings(max_examples=15, deadline=None, derandomize=True)
+sweep = settings(max_examples=10, deadline=None, derandomize=True)
 sizes = st.sampled_from([1, 2, 3, 4, 5, 7, 8])
 channels = st.sampled_from([1, 2, 5])
 dtypes = st.sampled_from([jnp.float32, jnp.bfloat16])
@@ -152,7 +152,7 @@ def test_forward_mode_is_that_of_lax(forms):
     close(jax.jvp(f, operands, tangents), jax.jvp(reference, operands, tangents))
 
 
-@pytest.mark.parametrize("axes", [(0, 0), (0, None), (None, 0)])
+@pytest.mark.parametrize("axes", [(0, 0), (None, 0)])
 @pytest.mark.parametrize("transform", ["vmap of gradients", "gradients of vmap"])
 def test_vmap_equals_a_loop(forms, axes, transform):
     f, _, operands = forms

@@ -3,6 +3,7 @@
 import numpy as np
 from matplotlib.image import imread
 from numpy.testing import assert_allclose
+from PIL import Image
 
 from jaxgen import pictures
 
@@ -47,3 +48,16 @@ def test_curves_draw_a_panel_for_each_title(tmp_path):
 def test_curves_of_one_epoch_can_be_drawn(tmp_path):
     pictures.curves(tmp_path / "one.png", [{"epoch": 1, "a": 2.0}], {"A": ["a"]})
     assert imread(tmp_path / "one.png").std() > 0
+
+
+def test_an_animation_shows_the_pictures_in_their_order(tmp_path):
+    paths = [tmp_path / f"{grey}.png" for grey in (0.0, 0.5, 1.0)]
+    for path in paths:
+        pictures.save(path, np.full((8, 8, 3), float(path.stem)))
+    pictures.animate(tmp_path / "all.gif", paths)
+    with Image.open(tmp_path / "all.gif") as animation:
+        greys = []
+        for frame in range(animation.n_frames):
+            animation.seek(frame)
+            greys.append(np.asarray(animation.convert("L")).mean())
+    assert_allclose(greys, [0, 127, 255], atol=2)

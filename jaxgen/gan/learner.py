@@ -42,7 +42,7 @@ class GANState(NamedTuple):
     @property
     def step(self) -> Int[Array, "..."]:
         """How many learner steps it has seen, each with one update of the generator."""
-        return self.generator.step  # pyright: ignore[reportReturnType]
+        return self.generator.step
 
 
 def adam(learning_rate: float | Array) -> optax.GradientTransformation:
@@ -93,15 +93,17 @@ def cgan(
             penalty_weight=jnp.array(hypers.penalty_weight, jnp.float32),
         )
 
-    def generate(
-        variables: PyTree, label: Labels, key: Key[Array, ""], *, train: bool
+    def forward(
+        variables: PyTree, label: Labels, noise: Float[Array, "b d"], *, train: bool
     ) -> tuple[Images, PyTree]:
         """Images in [-1, 1], and the running averages after them."""
-        noise = jax.random.normal(key, (label.shape[0], generator.latent_dim))
         image, updates = generator.apply(
             variables, noise, label, train=train, mutable=["batch_stats"]
         )
         return image, updates["batch_stats"]
+
+    def random_noise(key: Key[Array, ""], num: int) -> Float[Array, "{num} d"]:
+        return jax.random.normal(key, (num, generator.latent_dim))
 
     def random_labels(key: Key[Array, ""], num: int) -> Labels:
         return jax.random.randint(key, (num,), 0, generator.num_classes)
@@ -119,12 +121,12 @@ def cgan(
         state: GANState, num_fakes: int, key: Key[Array, ""]
     ) -> tuple[TrainState, Batch, Metrics]:
         label_key, noise_key, dropout_key = jax.random.split(key, 3)
-        label = random_labels(label_key, num_fakes)
+        label, noise = random_labels(label_key, num_fakes), random_noise(noise_key, num_fakes)
         old = state.generator
 
         def loss_fn(params: PyTree):
             variables = {"params": params, "batch_stats": old.batch_stats}
-            image, batch_stats = generate(variables, label, noise_key, train=True)
+            image, batch_stats = forward(variables, label, noise, train=True)
             fake = Batch(image, label)
             logits = logits_of(state.discriminator.params, fake, dropout_key)
             return objective.generator(logits).mean(), (fake, batch_stats)
@@ -175,7 +177,8 @@ def cgan(
             label_key, noise_key, update_key = jax.random.split(part_key, 3)
             if i > 0:
                 label = random_labels(label_key, num_images)
-                image, _ = generate(new_generator.variables, label, noise_key, train=True)
+                noise = random_noise(noise_key, num_images)
+                image, _ = forward(new_generator.variables, label, noise, train=True)
                 fake = Batch(image, label)
             image, label = (x[i * num_images : (i + 1) * num_images] for x in batch)
             new_discriminator, new_metrics = update_discriminator(
@@ -191,15 +194,16 @@ def cgan(
             ema = optax.incremental_update(new_generator.variables, ema, 1 - ema_decay)
         return GANState(new_generator, new_discriminator, ema, state.penalty_weight), metrics
 
-    def draw(state: GANState, label: Labels, key: Key[Array, ""]) -> Images:
+    def draw(state: GANState, label: Labels, noise: Float[Array, "b d"]) -> Images:
         variables = state.generator.variables if ema_decay is None else state.ema
-        return generate(variables, label, key, train=sample_statistics == "batch")[0]
+        return forward(variables, label, noise, train=sample_statistics == "batch")[0]
 
     def evaluate(state: GANState, batch: Batch, key: Key[Array, ""]) -> Metrics:
         """Without dropout and label smoothing; as many fakes as `sample` would draw them."""
         label_key, noise_key = jax.random.split(key)
         label = random_labels(label_key, batch.label.shape[0])
-        fake = Batch(draw(state, label, noise_key), label)
+        noise = random_noise(noise_key, len(label))
+        fake = Batch(draw(state, label, noise), label)
         real = Batch(scale(batch.image), batch.label)
         real_logits = logits_of(state.discriminator.params, real, None)
         fake_logits = logits_of(state.discriminator.params, fake, None)
@@ -210,10 +214,13 @@ def cgan(
             "d_fake": objective.score(fake_logits),
         }
 
-    def sample(state: GANState, labels: Labels, key: Key[Array, ""]) -> Images:
-        return (draw(state, labels, key) + 1) / 2
+    def generate(state: GANState, labels: Labels, z: Float[Array, "b d"]) -> Images:
+        return (draw(state, labels, z) + 1) / 2
 
-    return Learner(init, step, evaluate, sample)
+    def sample(state: GANState, labels: Labels, key: Key[Array, ""]) -> Images:
+        return generate(state, labels, random_noise(key, len(labels)))
+
+    return Learner(init, step, evaluate, generate, sample)
 
 
 def scale(image: UInt8[Array, "b h w c"]) -> Images:

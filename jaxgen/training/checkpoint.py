@@ -1,5 +1,6 @@
 """Saves and restores training states with Orbax: the last few, and the best by a named metric."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -53,6 +54,15 @@ def restore_latest(manager: ocp.CheckpointManager, like: State) -> State:
         )
     target = jax.tree.map(ocp.tree.to_shape_dtype_struct, like)
     return manager.restore(step, args=ocp.args.StandardRestore(target))
+
+
+def remember(path: Path, compute: Callable[[], PyTree]) -> PyTree:
+    """What `compute` returns, a tree of dicts and arrays: computed once, then read from `path`."""
+    with ocp.StandardCheckpointer() as checkpointer:
+        if not path.exists():
+            checkpointer.save(path.absolute(), compute())
+            checkpointer.wait_until_finished()
+        return checkpointer.restore(path.absolute())
 
 
 def _shapes(tree: PyTree) -> list[str]:

@@ -17,7 +17,9 @@ from jax import lax
 from jaxtyping import Array, Int, Key
 
 from jaxgen.errors import InputError
-from jaxgen.types import Batch, Learner, Metrics, State
+from jaxgen.types import Batch, Metrics, State
+
+Step = Callable[[State, Batch, Key[Array, ""]], tuple[State, Metrics]]
 
 CHUNK_STEPS = range(25, 51)
 
@@ -77,7 +79,7 @@ def epoch_order(
 
 
 def train_chunk(
-    step: Callable[[State, Batch, Key[Array, ""]], tuple[State, Metrics]],
+    step: Step,
     state: State,
     data: Batch,
     order: Int[Array, "steps b"],
@@ -126,7 +128,7 @@ class Chunk(NamedTuple):
 
 
 def fit(
-    learner: Learner,
+    step: Step,
     state: State,
     data: Batch,
     keys: RunKeys,
@@ -140,7 +142,7 @@ def fit(
     it, before asking for that.
     """
     make_order = jax.jit(partial(epoch_order, num_examples=len(data.label), shape=shape))
-    train = jax.jit(partial(train_chunk, learner.step), donate_argnums=0)
+    train = jax.jit(partial(train_chunk, step), donate_argnums=0)
 
     first_chunk = int(state.step) // shape.chunk_steps
     order = None
@@ -151,6 +153,6 @@ def fit(
             order = make_order(keys.order, epoch)
         state, metrics = train(state, data, order[position], keys.step)
         metrics = jax.device_get(metrics)
-        step = (chunk + 1) * shape.chunk_steps
+        num_steps = (chunk + 1) * shape.chunk_steps
         seconds = time.perf_counter() - start
-        yield Chunk(state, metrics, epoch, step, seconds, position == shape.num_chunks - 1)
+        yield Chunk(state, metrics, epoch, num_steps, seconds, position == shape.num_chunks - 1)

@@ -115,13 +115,19 @@ def vae(
         x = objective.observe(batch.image, observe_key)
         return losses(forward(state, x, latent_key), x, state.kl_weight)
 
+    def generate(
+        state: VAEState, labels: Int[Array, "n"], z: Float[Array, "n d"]
+    ) -> Float[Array, "n h w c"]:
+        """Expected images of latents; an unconditional model has no use for the labels."""
+        output = model.apply(state.network.variables, z, train=False, method="decode")
+        return objective.mean(output)  # pyright: ignore[reportArgumentType]
+
     def sample(
         state: VAEState, labels: Int[Array, "n"], key: Key[Array, ""]
     ) -> Float[Array, "n h w c"]:
-        """Expected images of z ~ N(0, I) (spec 3.7); of the labels only the number counts."""
+        """Expected images of z ~ N(0, I), as many as there are labels (spec 3.7)."""
         z = jax.random.normal(key, (labels.shape[0], model.latent_dim))
-        output = model.apply(state.network.variables, z, train=False, method="decode")
-        return objective.mean(output)  # pyright: ignore[reportArgumentType]
+        return generate(state, labels, z)
 
     def reconstruct(
         state: VAEState, image: UInt8[Array, "b h w c"], key: Key[Array, ""]
@@ -131,4 +137,4 @@ def vae(
         x = objective.observe(image, observe_key)
         return objective.mean(forward(state, x, latent_key).output[0])
 
-    return Learner(init, step, evaluate, sample, reconstruct)
+    return Learner(init, step, evaluate, generate, sample, reconstruct)

@@ -46,9 +46,10 @@ LEARNERS = {
 def build(name: str) -> Learner:
     """A learner whose functions are compiled once for the whole module."""
     options = {"generator": GENERATOR, "discriminator": DISCRIMINATOR, **LEARNERS[name]}
-    init, step, evaluate, sample, _ = cgan(**options)
-    step = jax.jit(chex.assert_max_traces(step, n=1))
-    return Learner(jax.jit(init), step, jax.jit(evaluate), jax.jit(sample))
+    learner = cgan(**options)
+    step = jax.jit(chex.assert_max_traces(learner.step, n=1))
+    others = (learner.evaluate, learner.generate, learner.sample)
+    return Learner(jax.jit(learner.init), step, *map(jax.jit, others))
 
 
 @pytest.fixture(autouse=True)
@@ -290,7 +291,7 @@ def test_vmap_over_keys_and_hypers_equals_a_loop():
     keys = jax.random.split(KEY, 3)
     rates = jnp.array([0.01, 0.1, 1.0])
     hypers = Hypers(rates, rates[::-1], jnp.array([0.0, 1.0, 10.0]))
-    init, step, _, sample, _ = cgan(
+    init, step, _, _, sample, _ = cgan(
         GENERATOR,
         DISCRIMINATOR,
         objectives.non_saturating(),
@@ -329,7 +330,7 @@ def test_it_learns():
     label = jnp.arange(32) % 4
     image = jnp.broadcast_to((label * 80 + 8)[:, None, None, None], (32, 4, 4, 1))
     data = Batch(image.astype(jnp.uint8), label)
-    init, step, _, sample, _ = cgan(
+    init, step, _, _, sample, _ = cgan(
         GENERATOR, DISCRIMINATOR, objectives.least_squares(), sample_statistics="running"
     )
 

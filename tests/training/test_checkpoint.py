@@ -65,3 +65,16 @@ def test_a_checkpoint_of_another_model_is_refused_in_plain_words(tmp_path):
         manager.wait_until_finished()
         with pytest.raises(InputError, match=r"checkpoint of step 3 .* does not fit this model"):
             checkpoint.restore_latest(manager, toy(0, size=10))
+
+
+def test_what_is_remembered_is_computed_once(tmp_path):
+    calls = []
+
+    def compute():
+        calls.append(1)
+        return {"layer": {"kernel": jnp.arange(6.0).reshape(2, 3)}}
+
+    for _ in range(2):
+        tree = checkpoint.remember(tmp_path / "tree", compute)
+        np.testing.assert_array_equal(tree["layer"]["kernel"], np.arange(6).reshape(2, 3))
+    assert len(calls) == 1

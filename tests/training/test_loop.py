@@ -43,12 +43,12 @@ def make_learner():
     def evaluate(state, batch, key):
         return {"index": batch.label.astype(jnp.float32), "noise": jax.random.normal(key, (4,))}
 
-    return Learner(init, step, evaluate, lambda state, labels, key: labels)
+    return Learner(init, step, evaluate, lambda *args: None, lambda *args: None)
 
 
 def run(learner, state, shape, num_epochs):
     keys = loop.split_run_key(jax.random.key(0))
-    return loop.fit(learner, state, make_data(), keys, shape=shape, num_epochs=num_epochs)
+    return loop.fit(learner.step, state, make_data(), keys, shape=shape, num_epochs=num_epochs)
 
 
 @pytest.mark.parametrize(

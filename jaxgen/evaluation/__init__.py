@@ -1,0 +1,1 @@
+"""Measures generative models from outside."""

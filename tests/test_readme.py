@@ -1,0 +1,49 @@
+"""The README tells the truth: its code runs and its tables are those of the committed results."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from experiments import tables
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+def test_tables_are_those_of_the_committed_results():
+    text = README.read_text()
+    assert tables.fill(text, tables.RESULTS) == text
+
+
+def test_a_changed_result_changes_the_table(tmp_path):
+    for path in tables.RESULTS.glob("*.json"):
+        digits = re.sub(r'("test/negative_elbo_nats": )[\d.]+', r"\g<1>12.345", path.read_text())
+        (tmp_path / path.name).write_text(digits)
+    assert "**12.35**" in tables.fill(README.read_text(), tmp_path) or "**12.34**" in tables.fill(
+        README.read_text(), tmp_path
+    )
+
+
+@pytest.mark.slow
+def test_the_library_example_runs_as_it_stands(capsys):
+    (code,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    names = {}
+    exec(code.replace("num_epochs=3", "num_epochs=1"), names)
+    assert names["images"].shape == (16, 32, 32, 1)
+    assert "62" in capsys.readouterr().out
+
+
+def test_what_the_course_table_names_exists():
+    import jaxgen.gan.learner
+    import jaxgen.gan.models
+    import jaxgen.gan.objectives
+    import jaxgen.layers
+    import jaxgen.vae.learner
+    import jaxgen.vae.models
+    import jaxgen.vae.objectives  # noqa: F401
+
+    names = re.findall(r"`(jaxgen\.[\w.]+)`", README.read_text())
+    assert len(names) > 10
+    for name in names:
+        module, _, attribute = name.rpartition(".")
+        assert hasattr(eval(module), attribute), name
