@@ -44,9 +44,10 @@ def errors_in_plain_words() -> Iterator[None]:
     except OSError as error:
         if error.errno not in MENDABLE:
             raise
-        _fail(f"Cannot use {error.filename}: {error.strerror}.")
+        where = error.filename or "a file"
+        _fail(f"Cannot use {where}: {error.strerror}. Mend that, or choose another place.")
     except KeyboardInterrupt:
-        _fail("Interrupted.")
+        _fail("Interrupted. Finished epochs are kept: go on with --resume and the run directory.")
 
 
 def _fail(message: str) -> None:

@@ -1,5 +1,6 @@
 """Saves and restores training states with Orbax: the last few, and the best by a named metric."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -35,7 +36,17 @@ def open_manager(
 
 
 def save(manager: ocp.CheckpointManager, state: State, metrics: dict[str, float]) -> None:
-    """Saves `state` under its step; it may be donated as soon as this returns."""
+    """Saves `state` under its step; it may be donated as soon as this returns.
+
+    Raises InputError if the disk has no room for it.
+    """
+    needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+    free = shutil.disk_usage(manager.directory).free
+    if free < 2 * needed:  # the one before may still be on its way to the disk
+        raise InputError(
+            f"The disk of {manager.directory} has {free / 1e6:.0f} MB left, too few for a "
+            f"checkpoint of {needed / 1e6:.0f} MB: make room, then go on with --resume."
+        )
     manager.save(int(state.step), args=ocp.args.StandardSave(state), metrics=metrics)
 
 

@@ -1,6 +1,7 @@
 """The VAE experiment as its user meets it: a process, its files, its pictures, its messages."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -27,9 +28,10 @@ TINY = [
 LINE_LIMIT = 2
 
 
-def run(*options, cwd):
+def run(*options, cwd, **variables):
     command = [sys.executable, "-m", "experiments.vae_mnist", *map(str, options)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    env = os.environ | variables
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
 
 
 def succeed(*options, cwd):
@@ -115,8 +117,10 @@ def test_a_resumed_run_ends_the_same_to_the_bit_as_an_uninterrupted_one(finished
     parts = tmp_path / "parts"
     with runs.metrics_path(parts).open("a") as file:  # a crash after an epoch's line
         file.write(json.dumps({"epoch": 3, "step": 30, "train/loss": 0.0}) + "\n")
-    output = succeed("--resume", "parts", "--epochs", 4, cwd=tmp_path)
-    assert "epoch   2" not in output
+    resumed = run("--resume", "parts", "--epochs", 4, cwd=tmp_path, JAX_LOG_COMPILES="1")
+    assert "epoch   2" not in resumed.stdout
+    assert resumed.stderr.count("Compiling jit(train_chunk)") == 1
+    assert resumed.stderr.count("Compiling jit(evaluate)") == 1
 
     for one, other in zip(
         leaves(checkpoint_files(whole)), leaves(checkpoint_files(parts)), strict=True

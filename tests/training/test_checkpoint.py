@@ -1,5 +1,6 @@
 """Checkpoints: exact, the right ones kept, safe from donation."""
 
+import shutil
 from typing import NamedTuple
 
 import chex
@@ -78,3 +79,12 @@ def test_what_is_remembered_is_computed_once(tmp_path):
         tree = checkpoint.remember(tmp_path / "tree", compute)
         np.testing.assert_array_equal(tree["layer"]["kernel"], np.arange(6).reshape(2, 3))
     assert len(calls) == 1
+
+
+def test_a_disk_without_room_is_named_before_anything_is_written(tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)._replace(free=5000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    with checkpoint.open_manager(tmp_path, "score", "min") as manager:
+        with pytest.raises(InputError, match="make room"):
+            checkpoint.save(manager, toy(3), {"score": 0.0})
+        assert manager.all_steps() == []
