@@ -6,7 +6,6 @@ A result is the `result.json` of a finished run, copied to `experiments/results/
 """
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +24,11 @@ def _vae_row(result: dict[str, Any]) -> str:
     config, environment, metrics = result["config"], result["environment"], result["metrics"]
     minutes = result["training_seconds"] / 60
     return (
-        f"| `{_command(environment['command'])}` "
+        f"| `{environment['command']}` "
         f"| **{metrics['test/negative_elbo_nats']:.2f}** "
         f"| {config['dataset']}, seed {config['seed']}, {metrics['epoch']} epochs, "
         f"{minutes:.1f} min on {_device(environment)} |"
     )
-
-
-def _command(command: str) -> str:
-    """Without the options that only say where things are."""
-    return re.sub(r" --(run|data|manual)-dir \S+", "", command)
 
 
 def _device(environment: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import shlex
 import shutil
 import subprocess
@@ -110,7 +111,7 @@ def environment() -> dict[str, Any]:
         "commit": _commit(),
         "python": platform.python_version(),
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
-        "platform": platform.platform(),
+        "platform": f"{platform.system()} {platform.machine()}",
         "cpu_count": os.cpu_count(),
         "backend": jax.default_backend(),
         "device": device.device_kind,
@@ -119,11 +120,13 @@ def environment() -> dict[str, Any]:
 
 
 def write_result(run_dir: Path) -> None:
-    """Sums up a finished run in one file, to be kept after the rest is deleted."""
+    """Sums up a finished run in one file, which says what was done but not in which folders."""
     records = read_metrics(run_dir)
+    start = json.loads(environment_path(run_dir).read_text())[-1]
+    config = read_config(run_dir)
     result = {
-        "config": read_config(run_dir),
-        "environment": json.loads(environment_path(run_dir).read_text())[-1],
+        "config": {name: config[name] for name in config if not name.endswith("_dir")},
+        "environment": start | {"command": re.sub(r" --\w+-dir \S+", "", start["command"])},
         "metrics": records[-1],
         "training_seconds": round(sum(record["seconds"] for record in records), 1),
     }

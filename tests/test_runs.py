@@ -70,8 +70,8 @@ def test_every_start_is_recorded_with_what_it_ran_on(tmp_path):
 
 
 def test_a_result_sums_up_the_run(tmp_path):
-    runs.write_config(tmp_path, {"seed": 3})
-    runs.record_start(tmp_path)
+    runs.write_config(tmp_path, {"seed": 3, "data_dir": "/home/me/data"})
+    runs.record_start(tmp_path, command="python -m train --data-dir /home/me/data --seed 3")
     runs.append_metrics(tmp_path, {"step": 1, "seconds": 1.5})
     runs.append_metrics(tmp_path, {"step": 2, "seconds": 2.25})
     runs.write_result(tmp_path)
@@ -80,3 +80,4 @@ def test_a_result_sums_up_the_run(tmp_path):
     assert result["metrics"] == {"step": 2, "seconds": 2.25}
     assert result["training_seconds"] == 3.8
     assert result["environment"]["python"].startswith("3.")
+    assert result["environment"]["command"] == "python -m train --seed 3"
