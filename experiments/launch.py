@@ -37,7 +37,7 @@ class RunOptions:
     """Smaller images are padded with black to this height and width."""
     batch_size: int = 64
     """Images for each update."""
-    epochs: int = 30
+    epochs: int = 25
     """Passes through the training set."""
     seed: int = 0
     """Of all randomness."""
