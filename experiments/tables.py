@@ -41,12 +41,11 @@ TABLES = {"vae": vae_table}
 
 
 def fill(text: str, results: Path) -> str:
-    """The text with every table between its markers made anew."""
+    """The text with every table between its markers made anew. Raises ValueError without these."""
     for name, table in TABLES.items():
-        start, end = f"<!-- table: {name} -->\n", "\n<!-- end -->"
-        before, _, rest = text.partition(start)
-        _, _, after = rest.partition(end)
-        text = before + start + table(results) + end + after
+        start, end = f"<!-- table: {name} -->\n", "<!-- end -->"
+        first = text.index(start) + len(start)
+        text = text[:first] + table(results) + "\n" + text[text.index(end, first) :]
     return text
 
 

@@ -41,3 +41,11 @@ def test_what_the_course_table_names_exists():
     for name in names:
         module, _, attribute = name.rpartition(".")
         assert hasattr(importlib.import_module(module), attribute), name
+
+
+def test_a_table_is_filled_in_and_nothing_else_changes(tmp_path):
+    text = "before\n<!-- table: vae -->\n<!-- end -->\nafter\n"
+    filled = tables.fill(text, tables.RESULTS)
+    assert filled.startswith("before\n<!-- table: vae -->\n| command")
+    assert filled.endswith("|\n<!-- end -->\nafter\n")
+    assert tables.fill(filled, tables.RESULTS) == filled
