@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,7 +37,7 @@ class RunOptions:
     image_size: int = 32
     """Smaller images are padded with black to this height and width."""
     batch_size: int = 64
-    """Images for each update."""
+    """Images for each update; the few of an epoch that fill no batch are left out."""
     epochs: int = 25
     """Passes through the training set."""
     seed: int = 0
@@ -71,7 +72,7 @@ class Epoch(NamedTuple):
     state: State  # given away to the next epoch
     number: int  # counted from 1
     step: int  # updates so far
-    seconds: float
+    seconds: float  # of training
     metrics: dict[str, float]  # means over its steps
 
 
@@ -203,7 +204,8 @@ def keep(
     record = {
         "epoch": epoch.number,
         "step": epoch.step,
-        "seconds": round(epoch.seconds, 3),
+        "seconds": round(epoch.seconds, 3),  # of training alone
+        "time": round(time.time(), 3),
         **{f"train/{name}": value for name, value in epoch.metrics.items()},
         **{f"test/{name}": float(value) for name, value in values.items()},
     }

@@ -54,6 +54,10 @@ def leaves(tree):
     return [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
 
 
+def timeless(records):
+    return [{k: v for k, v in r.items() if k not in ("seconds", "time")} for r in records]
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A run of four epochs, and what it said."""
@@ -127,7 +131,10 @@ def test_a_resumed_run_ends_the_same_to_the_bit_as_an_uninterrupted_one(finished
     ):
         np.testing.assert_array_equal(one, other)
     timeless = [
-        [{k: v for k, v in record.items() if k != "seconds"} for record in runs.read_metrics(path)]
+        [
+            {k: v for k, v in record.items() if k not in ("seconds", "time")}
+            for record in runs.read_metrics(path)
+        ]
         for path in (whole, parts)
     ]
     assert timeless[0] == timeless[1]
@@ -135,6 +142,29 @@ def test_a_resumed_run_ends_the_same_to_the_bit_as_an_uninterrupted_one(finished
         parts / "samples/epoch_0004.png"
     ).read_bytes()
     assert len(json.loads((parts / "environment.json").read_text())) == 2
+
+
+def test_a_run_that_was_killed_ends_the_same_to_the_bit(finished, tmp_path):
+    whole, _ = finished
+    command = [sys.executable, "-m", "experiments.vae_mnist", *TINY]
+    with subprocess.Popen(
+        [*command, "--epochs", "4", "--run-dir", "killed"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("epoch   2"):
+                process.kill()
+                break
+    succeed("--resume", "killed", cwd=tmp_path)
+    for one, other in zip(
+        leaves(checkpoint_files(whole)), leaves(checkpoint_files(tmp_path / "killed")), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+    steps = [record["step"] for record in runs.read_metrics(tmp_path / "killed")]
+    assert steps == [10, 20, 30, 40]
 
 
 def bad_inputs():
