@@ -16,6 +16,7 @@ import tyro
 from jaxtyping import Array, Float, Key
 
 from experiments import launch
+from experiments.options import RunOptions, command_line
 from jaxgen import console, pictures, runs
 from jaxgen.evaluation import judge
 from jaxgen.evaluation.collapse import collapse
@@ -70,7 +71,7 @@ class Config:
     learning_rate: float = 2e-4
     """Adam's, for both networks."""
 
-    run: tyro.conf.OmitArgPrefixes[launch.RunOptions] = launch.RunOptions(epochs=50)
+    run: tyro.conf.OmitArgPrefixes[RunOptions] = RunOptions(epochs=50)
     """What every experiment can be asked for."""
 
 
@@ -108,12 +109,9 @@ def trained_judge(sets: launch.DataSets, num_classes: int) -> tuple[judge.Judge,
 
 def main(config: Config) -> Path:
     """Trains, and returns the run directory. Raises InputError for what cannot be done."""
-    if config.run.compilation_cache:
-        launch.keep_compiled_programs()
     with console.progress_bar() as progress:
-        sets = launch.load_data(config.run, progress)
-        options = dataclasses.replace(config.run, dataset=sets.name)
-        config = dataclasses.replace(config, run=options)
+        config, sets = launch.prepare(config, progress)
+        options = config.run
         steps_per_epoch = loop.epoch_shape(len(sets.train.label), options.batch_size).num_steps
         num_classes = int(sets.train.label.max()) + 1
         learner = make_learner(config, sets.image_shape, num_classes)
@@ -180,4 +178,4 @@ def main(config: Config) -> Path:
 
 if __name__ == "__main__":
     with console.errors_in_plain_words():
-        main(launch.command_line(Config, "python -m experiments.cgan_mnist"))
+        main(command_line(Config, "python -m experiments.cgan_mnist"))

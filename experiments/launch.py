@@ -1,4 +1,4 @@
-"""What every experiment does around its own work: command line, run directory, epochs, records."""
+"""What every experiment does around its own work: data, run directory, epochs, records."""
 
 import dataclasses
 import os
@@ -10,46 +10,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-import tyro
 from rich.progress import Progress
 
+from experiments.options import RunOptions, to_record
 from jaxgen import data, runs
 from jaxgen.errors import InputError
 from jaxgen.training import checkpoint, loop
 from jaxgen.types import Batch, State
-
-# The rest of a configuration decides the numbers that a run arrives at: its start fixes it.
-NOT_RECORDED = {"run_dir", "resume", "overwrite", "compilation_cache"}
-FREE_ON_RESUME = NOT_RECORDED | {"epochs", "data_dir", "manual_dir"}
-
-
-@dataclasses.dataclass(frozen=True)
-class RunOptions:
-    """What every experiment can be asked for: the field `run` of its configuration."""
-
-    dataset: str | None = None
-    """mnist, mnist_5k (built in), or any image classification set of TensorFlow Datasets.
-    None: mnist if it can be had, else mnist_5k."""
-    data_dir: Path | None = None
-    """Where TensorFlow Datasets keeps prepared sets; None: its own default."""
-    manual_dir: Path | None = None
-    """A directory with the original .gz files of MNIST, Fashion-MNIST or KMNIST."""
-    image_size: int = 32
-    """Smaller images are padded with black to this height and width."""
-    batch_size: int = 64
-    """Images for each update; the few of an epoch that fill no batch are left out."""
-    epochs: int = 25
-    """Passes through the training set."""
-    seed: int = 0
-    """Of all randomness."""
-    run_dir: Path | None = None
-    """Where everything goes; None: the next free directory in runs/."""
-    overwrite: bool = False
-    """Delete the run that --run-dir holds."""
-    resume: Path | None = None
-    """Go on with the run in this directory, exactly as if it had never stopped."""
-    compilation_cache: bool = True
-    """Keep compiled programs in the user's cache folder, for the next start."""
 
 
 class DataSets(NamedTuple):
@@ -76,32 +43,6 @@ class Epoch(NamedTuple):
     metrics: dict[str, float]  # means over its steps
 
 
-def command_line(config_type: type, program: str) -> Any:
-    """The configuration that the command line asks for.
-
-    With --resume, what is not on the command line comes from the run. Raises InputError if what is
-    contradicts it.
-    """
-    config = tyro.cli(config_type, prog=program)
-    run_dir = config.run.resume
-    if run_dir is None:
-        return config
-    recorded = _read_config(config_type, run_dir)
-    config = tyro.cli(config_type, prog=program, default=recorded)
-    there, here = _flat(recorded), _flat(config)
-    differing = [
-        f"{name} ({there[name]} there, {here[name]} here)"
-        for name in there
-        if name not in FREE_ON_RESUME and there[name] != here[name]
-    ]
-    if differing:
-        raise InputError(
-            f"{run_dir} was started with another {', '.join(differing)}: leave that out to go on "
-            "with it, or start a new run."
-        )
-    return config
-
-
 def cache_dir() -> Path:
     """Where the user keeps what can be made again."""
     return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "jaxgen"
@@ -114,7 +55,7 @@ def keep_compiled_programs() -> None:
 
 
 def load_data(options: RunOptions, progress: Progress) -> DataSets:
-    """The training and test images that the configuration asks for, padded to its image size."""
+    """The training and test images that are asked for, padded to the image size."""
     name, notice = data.choose(options.dataset, options.data_dir, options.manual_dir)
     if notice:
         progress.console.print(notice)
@@ -125,6 +66,15 @@ def load_data(options: RunOptions, progress: Progress) -> DataSets:
         for split in ("train", "test")
     )
     return DataSets(name, *(jax.device_put(split) for split in splits))
+
+
+def prepare(config: Any, progress: Progress) -> tuple[Any, DataSets]:
+    """The configuration, with the true name of its data set, and that."""
+    if config.run.compilation_cache:
+        keep_compiled_programs()
+    sets = load_data(config.run, progress)
+    options = dataclasses.replace(config.run, dataset=sets.name)
+    return dataclasses.replace(config, run=options), sets
 
 
 def open_run(options: RunOptions, name: str) -> Path:
@@ -152,8 +102,7 @@ def begin(
     if state.step >= num_steps:
         raise InputError(f"{run_dir} is finished: ask for more --epochs to go on with it.")
     runs.forget_after(run_dir, int(state.step))
-    recorded = {k: v for k, v in _flat(config).items() if k not in NOT_RECORDED}
-    runs.write_config(run_dir, recorded)
+    runs.write_config(run_dir, to_record(config))
     runs.record_start(run_dir, **details)
     return state
 
@@ -226,29 +175,3 @@ def check_finite(metrics: dict[str, np.ndarray], first_step: int) -> None:
             f"{', '.join(names)} not finite at step {first_step + index}: stopped, with the last "
             "good checkpoint kept. Try a smaller --learning-rate."
         )
-
-
-def _flat(config: Any) -> dict[str, Any]:
-    """All options by their names on the command line; what JSON lacks as a string or a list."""
-    values = dataclasses.asdict(config)
-    return {
-        name: str(value.absolute()) if isinstance(value, Path) else value
-        for name, value in (values | values.pop("run")).items()
-    }
-
-
-def _read_config(config_type: type, run_dir: Path) -> Any:
-    values = runs.read_config(run_dir)
-    fields = {field.name: field for field in dataclasses.fields(config_type)}
-    run_fields = {field.name: field for field in dataclasses.fields(RunOptions)}
-    if set(values) != (set(fields) | set(run_fields)) - NOT_RECORDED - {"run"}:
-        raise InputError(f"{run_dir} was made by another experiment, or another version of it.")
-    for name, value in values.items():
-        if isinstance(value, list):
-            values[name] = tuple(value)
-        elif value is not None and name.endswith("_dir"):
-            values[name] = Path(value)
-    options = RunOptions(
-        **{k: values.pop(k) for k in set(values) & set(run_fields)}, resume=run_dir
-    )
-    return config_type(**values, run=options)

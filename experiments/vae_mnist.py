@@ -15,6 +15,7 @@ import optax
 import tyro
 
 from experiments import launch
+from experiments.options import RunOptions, command_line
 from jaxgen import console, pictures, runs
 from jaxgen.layers import default_form
 from jaxgen.training import checkpoint, loop
@@ -66,7 +67,7 @@ class Config:
     decay_epochs: int | None = None
     """The learning rate falls to 0 along a cosine over so many epochs; None: it stays."""
 
-    run: tyro.conf.OmitArgPrefixes[launch.RunOptions] = launch.RunOptions()
+    run: tyro.conf.OmitArgPrefixes[RunOptions] = RunOptions()
     """What every experiment can be asked for."""
 
 
@@ -108,12 +109,9 @@ def make_learner(
 
 def main(config: Config) -> Path:
     """Trains, and returns the run directory. Raises InputError for what cannot be done."""
-    if config.run.compilation_cache:
-        launch.keep_compiled_programs()
     with console.progress_bar() as progress:
-        sets = launch.load_data(config.run, progress)
-        options = dataclasses.replace(config.run, dataset=sets.name)
-        config = dataclasses.replace(config, run=options)
+        config, sets = launch.prepare(config, progress)
+        options = config.run
         steps_per_epoch = loop.epoch_shape(len(sets.train.label), options.batch_size).num_steps
         learner = make_learner(config, sets.image_shape, steps_per_epoch)
 
@@ -157,4 +155,4 @@ def main(config: Config) -> Path:
 
 if __name__ == "__main__":
     with console.errors_in_plain_words():
-        main(launch.command_line(Config, "python -m experiments.vae_mnist"))
+        main(command_line(Config, "python -m experiments.vae_mnist"))

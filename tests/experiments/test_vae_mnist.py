@@ -247,7 +247,7 @@ def test_divergence_keeps_the_last_good_checkpoint(tmp_path):
             "    lambda x: x * jnp.nan if x.dtype == jnp.float32 else x, begin(*args, **details))\n"
             "from jaxgen import console\n"
             "with console.errors_in_plain_words():\n"
-            "    vae_mnist.main(launch.command_line(vae_mnist.Config, 'test'))\n",
+            "    vae_mnist.main(vae_mnist.command_line(vae_mnist.Config, 'test'))\n",
             "--resume",
             "run",
             "--epochs",

@@ -1,0 +1,100 @@
+"""The options that all experiments share, and how a command line and a recorded run fill them."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from jaxgen import runs
+from jaxgen.errors import InputError
+
+NOT_RECORDED = {"run_dir", "resume", "overwrite", "compilation_cache"}
+# The rest of a configuration decides the numbers that a run arrives at: its start fixes it.
+FREE_ON_RESUME = NOT_RECORDED | {"epochs", "data_dir", "manual_dir"}
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+    """What every experiment can be asked for: the field `run` of its configuration."""
+
+    dataset: str | None = None
+    """mnist, mnist_5k (built in), or any image classification set of TensorFlow Datasets.
+    None: mnist if it can be had, else mnist_5k."""
+    data_dir: Path | None = None
+    """Where TensorFlow Datasets keeps prepared sets; None: its own default."""
+    manual_dir: Path | None = None
+    """A directory with the original .gz files of MNIST, Fashion-MNIST or KMNIST."""
+    image_size: int = 32
+    """Smaller images are padded with black to this height and width."""
+    batch_size: int = 64
+    """Images for each update; the few of an epoch that fill no batch are left out."""
+    epochs: int = 25
+    """Passes through the training set."""
+    seed: int = 0
+    """Of all randomness."""
+    run_dir: Path | None = None
+    """Where everything goes; None: the next free directory in runs/."""
+    overwrite: bool = False
+    """Delete the run that --run-dir holds."""
+    resume: Path | None = None
+    """Go on with the run in this directory, exactly as if it had never stopped."""
+    compilation_cache: bool = True
+    """Keep compiled programs in the user's cache folder, for the next start."""
+
+
+def command_line(config_type: type, program: str) -> Any:
+    """The configuration that the command line asks for.
+
+    With --resume, what is not on the command line comes from the run. Raises InputError if what is
+    contradicts it.
+    """
+    config = tyro.cli(config_type, prog=program)
+    run_dir = config.run.resume
+    if run_dir is None:
+        return config
+    recorded = _read_config(config_type, run_dir)
+    config = tyro.cli(config_type, prog=program, default=recorded)
+    there, here = _flat(recorded), _flat(config)
+    differing = [
+        f"{name} ({there[name]} there, {here[name]} here)"
+        for name in there
+        if name not in FREE_ON_RESUME and there[name] != here[name]
+    ]
+    if differing:
+        raise InputError(
+            f"{run_dir} was started with another {', '.join(differing)}: leave that out to go on "
+            "with it, or start a new run."
+        )
+    return config
+
+
+def to_record(config: Any) -> dict[str, Any]:
+    """What `config.json` holds: all options that say something about the run's numbers or data."""
+    return {name: value for name, value in _flat(config).items() if name not in NOT_RECORDED}
+
+
+def _flat(config: Any) -> dict[str, Any]:
+    """All options by their names on the command line; what JSON lacks as a string or a list."""
+    values = dataclasses.asdict(config)
+    return {
+        name: str(value.absolute()) if isinstance(value, Path) else value
+        for name, value in (values | values.pop("run")).items()
+    }
+
+
+def _read_config(config_type: type, run_dir: Path) -> Any:
+    values = runs.read_config(run_dir)
+    fields = {field.name: field for field in dataclasses.fields(config_type)}
+    run_fields = {field.name: field for field in dataclasses.fields(RunOptions)}
+    if set(values) != (set(fields) | set(run_fields)) - NOT_RECORDED - {"run"}:
+        raise InputError(f"{run_dir} was made by another experiment, or another version of it.")
+    for name, value in values.items():
+        if isinstance(value, list):
+            values[name] = tuple(value)
+        elif value is not None and name.endswith("_dir"):
+            values[name] = Path(value)
+    options = RunOptions(
+        **{k: values.pop(k) for k in set(values) & set(run_fields)}, resume=run_dir
+    )
+    return config_type(**values, run=options)
