@@ -95,7 +95,7 @@ def trained_judge(sets: launch.DataSets, num_classes: int) -> tuple[judge.Judge,
     images = np.asarray(sets.train.image)
     fingerprint = hashlib.sha256(images.tobytes()).hexdigest()[:12]
     params = checkpoint.remember(
-        launch.cache_dir() / f"judge-{sets.name.replace('/', '-')}-{fingerprint}",
+        launch.cache_dir() / f"judge-{fingerprint}-{judge.NUM_STEPS}-steps",
         lambda: judge.train(model, sets.train, jax.random.key(0)),
     )
 
