@@ -76,10 +76,11 @@ def to_record(config: Any) -> dict[str, Any]:
 
 def _flat(config: Any) -> dict[str, Any]:
     """All options by their names on the command line; what JSON lacks as a string or a list."""
-    values = dataclasses.asdict(config)
+    own = dataclasses.asdict(config)
+    shared = own.pop("run")
     return {
         name: str(value.absolute()) if isinstance(value, Path) else value
-        for name, value in (values | values.pop("run")).items()
+        for name, value in (own | shared).items()
     }
 
 

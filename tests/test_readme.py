@@ -18,11 +18,9 @@ def test_tables_are_those_of_the_committed_results():
 
 def test_a_changed_result_changes_the_table(tmp_path):
     for path in tables.RESULTS.glob("*.json"):
-        digits = re.sub(r'("test/negative_elbo_nats": )[\d.]+', r"\g<1>12.345", path.read_text())
+        digits = re.sub(r'("test/negative_elbo_nats": )[\d.]+', r"\g<1>12.25", path.read_text())
         (tmp_path / path.name).write_text(digits)
-    assert "**12.35**" in tables.fill(README.read_text(), tmp_path) or "**12.34**" in tables.fill(
-        README.read_text(), tmp_path
-    )
+    assert "**12.25**" in tables.fill(README.read_text(), tmp_path)
 
 
 @pytest.mark.slow
