@@ -58,6 +58,11 @@ class Axis(NamedTuple):
         return range(hits[0], hits[-1] + 1) if hits else range(0)
 
 
+def at_least_float32(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """What a model returns, whatever its layers compute in: a loss sums over many values."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
 def pad(x: Float[Array, "n h w c"], rows: Pair, columns: Pair) -> Float[Array, "n h2 w2 c"]:
     """Zeros around each image; a negative number of them cuts."""
     return lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), (*rows, 0), (*columns, 0), (0, 0, 0)))

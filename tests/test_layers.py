@@ -1,5 +1,9 @@
 """Convolutions as matrix products, against `lax`'s and Flax's own."""
 
+import os
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -249,3 +253,38 @@ def test_lax_runs_where_no_window_meets_a_pixel():
 def test_an_empty_batch_stays_empty(forms):
     f, reference, (x, kernel) = forms
     assert f(x[:0], kernel).shape == reference(x[:0], kernel).shape
+
+
+SHARDED = """
+import jax, jax.numpy as jnp, numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
+from jaxgen.layers import conv, conv_transpose
+
+mesh = jax.make_mesh((4,), ("batch",), axis_types=(AxisType.Auto,))
+split, whole = NamedSharding(mesh, P("batch")), NamedSharding(mesh, P())
+x, k = (jax.random.normal(jax.random.key(i), s) for i, s in enumerate([(8, 4, 6, 3), (3, 3, 3, 3)]))
+for f, padding in ((conv, (1, 1)), (conv_transpose, (1, 2))):
+    def loss(x, k):
+        y = f(x, k, (2, 2), (padding, padding), "matmul")
+        return jnp.sum(jnp.sin(y)), y
+
+    step = jax.value_and_grad(loss, (0, 1), has_aux=True)
+    expected = jax.jit(step)(x, k)
+    sharded = jax.jit(step, in_shardings=(split, whole))
+    actual = sharded(x, k)
+    for a, e in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, e, rtol=1e-4, atol=1e-5)
+    (_, y), (dx, dk) = actual
+    assert y.sharding.shard_shape(y.shape)[0] == dx.sharding.shard_shape(dx.shape)[0] == 2
+    assert dk.sharding.is_fully_replicated
+    # each device multiplies its own images: nothing but the gradient of the kernel is exchanged
+    assert "all-gather" not in sharded.lower(x, k).compile().as_text()
+"""
+
+
+def test_a_batch_sharded_over_devices_changes_nothing():
+    env = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+    done = subprocess.run(
+        [sys.executable, "-c", SHARDED], env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

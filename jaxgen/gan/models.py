@@ -2,13 +2,18 @@
 
 Images are [b, h, w, c] in [-1, 1]; the course's are [b, c, h, w]. The two flatten in the same order
 for one channel only, so weights of colour models that come from PyTorch need their pixels permuted.
+With a `dtype` the layers compute in that; parameters, batch statistics, images and logits are
+float32 all the same.
 """
 
 import math
 
 import jax.numpy as jnp
 from flax import linen as nn
+from flax.typing import Dtype
 from jaxtyping import Array, Float, Int
+
+from jaxgen.layers import at_least_float32
 
 Images = Float[Array, "b h w c"]
 Labels = Int[Array, "b"]
@@ -25,18 +30,19 @@ class Generator(nn.Module):
     latent_dim: int = 100
     num_classes: int = 10
     hidden_dims: tuple[int, ...] = (128, 256, 512, 1024)
+    dtype: Dtype | None = None
 
     @nn.compact
     def __call__(self, noise: Float[Array, "b d"], labels: Labels, *, train: bool) -> Images:
         """Images in [-1, 1]; `train` normalises by the batch and updates the running averages."""
-        x = jnp.concatenate([_embed(self.num_classes)(labels), noise], axis=-1)
+        x = jnp.concatenate([_embed(self.num_classes, self.dtype)(labels), noise], axis=-1)
         for i, dim in enumerate(self.hidden_dims):
-            x = _dense(dim)(x)
+            x = _dense(dim, self.dtype)(x)
             if i > 0:
-                x = nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=0.8)(x)
+                x = nn.BatchNorm(not train, momentum=0.9, epsilon=0.8, dtype=self.dtype)(x)
             x = nn.leaky_relu(x, 0.2)
-        x = nn.tanh(_dense(math.prod(self.image_shape))(x))
-        return x.reshape(-1, *self.image_shape)
+        x = at_least_float32(_dense(math.prod(self.image_shape), self.dtype)(x))
+        return nn.tanh(x).reshape(-1, *self.image_shape)
 
 
 class Discriminator(nn.Module):
@@ -46,25 +52,28 @@ class Discriminator(nn.Module):
     num_classes: int = 10
     hidden_dims: tuple[int, ...] = (512, 512, 512)
     dropout_rate: float = 0.4
+    dtype: Dtype | None = None
 
     @nn.compact
     def __call__(self, images: Images, labels: Labels, *, train: bool) -> Float[Array, "b"]:
         """Logits; with `train`, units drop out by the key `rngs={"dropout": key}`."""
         x = images.reshape(-1, math.prod(self.image_shape))
-        x = jnp.concatenate([x, _embed(self.num_classes)(labels)], axis=-1)
+        x = jnp.concatenate([x, _embed(self.num_classes, self.dtype)(labels)], axis=-1)
         for i, dim in enumerate(self.hidden_dims):
-            x = _dense(dim)(x)
+            x = _dense(dim, self.dtype)(x)
             if i > 0:
                 x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
             x = nn.leaky_relu(x, 0.2)
-        return _dense(1)(x).squeeze(-1)
+        return at_least_float32(_dense(1, self.dtype)(x)).squeeze(-1)
 
 
-def _embed(num_classes: int) -> nn.Embed:
+def _embed(num_classes: int, dtype: Dtype | None) -> nn.Embed:
     """PyTorch's N(0, 1): as large as the noise beside it. Flax's default is sqrt(num) smaller."""
-    return nn.Embed(num_classes, num_classes, embedding_init=nn.initializers.normal(1.0))
+    init = nn.initializers.normal(1.0)
+    return nn.Embed(num_classes, num_classes, embedding_init=init, dtype=dtype)
 
 
-def _dense(dim: int) -> nn.Dense:
+def _dense(dim: int, dtype: Dtype | None) -> nn.Dense:
     """PyTorch's kernel, uniform in +-1/sqrt(fan_in); its small random biases are zeros here."""
-    return nn.Dense(dim, kernel_init=nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform"))
+    init = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+    return nn.Dense(dim, kernel_init=init, dtype=dtype)

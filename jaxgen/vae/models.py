@@ -1,20 +1,23 @@
 """The course's two VAEs: a convolutional one (spec 3) and an MLP (spec 1).
 
 `decode` returns raw outputs; the final tanh or sigmoid belongs to the objective, since a Bernoulli
-likelihood wants logits.
+likelihood wants logits. With a `dtype` the layers compute in that; parameters, batch statistics,
+latents and outputs are float32 all the same.
 """
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from flax.typing import Dtype
 from jaxtyping import Array, Float, Key
 
 from jaxgen.errors import InputError
-from jaxgen.layers import Conv, ConvTranspose
+from jaxgen.layers import Conv, ConvTranspose, Form, at_least_float32
 
 
 class VAEOutput(NamedTuple):
@@ -37,15 +40,20 @@ def reparameterize(
 class ConvVAE(nn.Module):
     """The course's `VanillaVAE`: each layer halves, then doubles the image (spec 3.1).
 
-    Height and width must be multiples of 2^len(hidden_dims). Raises InputError if they are not.
+    Height and width must be multiples of 2^len(hidden_dims). Raises InputError if they are not, or
+    if there are no hidden dims.
     """
 
     image_shape: tuple[int, int, int] = (32, 32, 1)
     latent_dim: int = 128
     hidden_dims: tuple[int, ...] = (32, 64, 128, 256, 512)
     num_outputs: int = 1  # decoder outputs for each value of a pixel
+    dtype: Dtype | None = None
+    conv: Form | None = None  # None: the backend's
 
     def setup(self) -> None:
+        if not self.hidden_dims:
+            raise InputError("A convolutional VAE needs at least one of hidden_dims.")
         height, width, channels = self.image_shape
         factor = 2 ** len(self.hidden_dims)
         if height % factor or width % factor:
@@ -55,17 +63,18 @@ class ConvVAE(nn.Module):
             )
         self.map_shape = (height // factor, width // factor, self.hidden_dims[-1])
 
-        self.encoder = [Conv(dim, strides=(2, 2)) for dim in self.hidden_dims]
-        self.encoder_norms = [_batch_norm() for _ in self.hidden_dims]
-        self.fc_mean = nn.Dense(self.latent_dim)
-        self.fc_logvar = nn.Dense(self.latent_dim)
+        form = {"dtype": self.dtype, "conv": self.conv}
+        self.encoder = [Conv(dim, strides=(2, 2), **form) for dim in self.hidden_dims]
+        self.encoder_norms = [_batch_norm(self.dtype) for _ in self.hidden_dims]
+        self.fc_mean = nn.Dense(self.latent_dim, dtype=self.dtype)
+        self.fc_logvar = nn.Dense(self.latent_dim, dtype=self.dtype)
 
         # The last width comes twice: the final layer doubles the image without a change of width.
         decoder_dims = (*self.hidden_dims[-2::-1], self.hidden_dims[0])
-        self.decoder_input = nn.Dense(math.prod(self.map_shape))
-        self.decoder = [ConvTranspose(dim) for dim in decoder_dims]
-        self.decoder_norms = [_batch_norm() for _ in decoder_dims]
-        self.final = Conv(channels * self.num_outputs)
+        self.decoder_input = nn.Dense(math.prod(self.map_shape), dtype=self.dtype)
+        self.decoder = [ConvTranspose(dim, **form) for dim in decoder_dims]
+        self.decoder_norms = [_batch_norm(self.dtype) for _ in decoder_dims]
+        self.final = Conv(channels * self.num_outputs, **form)
 
     def encode(
         self, x: Float[Array, "b h w c"], *, train: bool
@@ -74,14 +83,14 @@ class ConvVAE(nn.Module):
         for conv, norm in zip(self.encoder, self.encoder_norms, strict=True):
             x = nn.leaky_relu(norm(conv(x), use_running_average=not train))
         x = x.reshape(x.shape[0], -1)
-        return self.fc_mean(x), self.fc_logvar(x)
+        return at_least_float32(self.fc_mean(x)), at_least_float32(self.fc_logvar(x))
 
     def decode(self, z: Float[Array, "b d"], *, train: bool) -> Float[Array, "b h w o"]:
         """Raw outputs of p(x | z) (spec 3.3, before its tanh)."""
         x = self.decoder_input(z).reshape(-1, *self.map_shape)
         for conv, norm in zip(self.decoder, self.decoder_norms, strict=True):
             x = nn.leaky_relu(norm(conv(x), use_running_average=not train))
-        return self.final(x)
+        return at_least_float32(self.final(x))
 
     def __call__(
         self, x: Float[Array, "b h w c"], key: Key[Array, ""], *, train: bool, num_samples: int = 1
@@ -100,25 +109,27 @@ class MLPVAE(nn.Module):
     latent_dim: int = 32
     hidden_dims: tuple[int, ...] = (512, 512)
     num_outputs: int = 1
+    dtype: Dtype | None = None
 
     def setup(self) -> None:
-        self.encoder = [nn.Dense(dim) for dim in self.hidden_dims]
-        self.fc_mean = nn.Dense(self.latent_dim)
-        self.fc_logvar = nn.Dense(self.latent_dim)
-        self.decoder = [nn.Dense(dim) for dim in reversed(self.hidden_dims)]
-        self.final = nn.Dense(math.prod(self.image_shape) * self.num_outputs)
+        dense = partial(nn.Dense, dtype=self.dtype)
+        self.encoder = [dense(dim) for dim in self.hidden_dims]
+        self.fc_mean = dense(self.latent_dim)
+        self.fc_logvar = dense(self.latent_dim)
+        self.decoder = [dense(dim) for dim in reversed(self.hidden_dims)]
+        self.final = dense(math.prod(self.image_shape) * self.num_outputs)
 
     def encode(
         self, x: Float[Array, "b h w c"], *, train: bool
     ) -> tuple[Float[Array, "b d"], Float[Array, "b d"]]:
         """Mean and log-variance of q(z | x)."""
         x = _relu_layers(self.encoder, x.reshape(x.shape[0], -1))
-        return self.fc_mean(x), self.fc_logvar(x)
+        return at_least_float32(self.fc_mean(x)), at_least_float32(self.fc_logvar(x))
 
     def decode(self, z: Float[Array, "b d"], *, train: bool) -> Float[Array, "b h w o"]:
         """Raw outputs of p(x | z), before the sigmoid."""
         height, width, channels = self.image_shape
-        x = self.final(_relu_layers(self.decoder, z))
+        x = at_least_float32(self.final(_relu_layers(self.decoder, z)))
         return x.reshape(-1, height, width, channels * self.num_outputs)
 
     def __call__(
@@ -135,8 +146,9 @@ def _forward(model, x, key, train: bool, num_samples: int) -> VAEOutput:
     return VAEOutput(output.reshape(num_samples, -1, *output.shape[1:]), z, mean, logvar)
 
 
-def _batch_norm() -> nn.BatchNorm:
-    return nn.BatchNorm(momentum=0.9, epsilon=1e-5)  # PyTorch's momentum 0.1, and its epsilon
+def _batch_norm(dtype: Dtype | None) -> nn.BatchNorm:
+    """PyTorch's momentum 0.1, and its epsilon."""
+    return nn.BatchNorm(momentum=0.9, epsilon=1e-5, dtype=dtype)
 
 
 def _relu_layers(layers: Sequence[nn.Dense], x: Float[Array, "b _"]) -> Float[Array, "b _"]:

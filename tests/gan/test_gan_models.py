@@ -163,3 +163,45 @@ def test_few_images(num):
     images, logits = jax.eval_shape(lambda: run(True))
     assert images.shape == (num, 4, 4, 1)
     assert logits.shape == (num,)
+
+
+def dtypes(tree):
+    return jax.tree.map(lambda leaf: leaf.dtype, tree)
+
+
+def test_in_bfloat16_the_generator_s_parameters_statistics_and_images_are_float32():
+    generator = Generator((4, 4, 2), latent_dim=5, num_classes=3, hidden_dims=(8, 16, 12))
+    low = generator.clone(dtype=jnp.bfloat16)
+    noise, labels = generator_inputs(generator, 9)
+    variables = randomized(init(generator))
+    assert dtypes(jax.eval_shape(lambda: init(low))) == dtypes(variables)
+
+    def run(model):
+        apply = jax.jit(partial(model.apply, train=True, mutable=["batch_stats"]))
+        return apply(variables, noise, labels)
+
+    result, expected = run(low), run(generator)
+    assert dtypes(result) == dtypes(expected)
+    assert (result[0] != expected[0]).any()
+    jax.tree.map(partial(np.testing.assert_allclose, atol=0.03), result, expected)
+
+
+def test_in_bfloat16_the_discriminator_s_parameters_and_logits_are_float32():
+    discriminator = Discriminator((4, 4, 2), num_classes=3, hidden_dims=(8, 16, 12))
+    low = discriminator.clone(dtype=jnp.bfloat16)
+    inputs = discriminator_inputs(discriminator, 9)
+    variables = randomized(init(discriminator))
+    assert dtypes(jax.eval_shape(lambda: init(low))) == dtypes(variables)
+
+    def run(model):
+        def loss(variables):
+            logits = model.apply(variables, *inputs, train=False)
+            return jnp.mean((logits - 1) ** 2), logits
+
+        (_, logits), gradients = jax.jit(jax.value_and_grad(loss, has_aux=True))(variables)
+        return logits, gradients
+
+    result, expected = run(low), run(discriminator)
+    assert dtypes(result) == dtypes(expected)
+    assert (result[0] != expected[0]).any()
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=0.05, atol=0.05), result, expected)

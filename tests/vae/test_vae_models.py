@@ -9,7 +9,10 @@ import pytest
 from numpy.testing import assert_allclose
 
 from jaxgen.errors import InputError
+from jaxgen.types import Batch
+from jaxgen.vae.learner import Hypers, vae
 from jaxgen.vae.models import MLPVAE, ConvVAE, reparameterize
+from jaxgen.vae.objectives import gaussian
 
 
 def init(model):
@@ -118,3 +121,58 @@ def test_training_uses_and_updates_batch_statistics_and_evaluation_does_not():
 def test_an_image_that_cannot_be_halved_is_refused_in_plain_words():
     with pytest.raises(InputError, match=r"28x28 images cannot be halved 5 times.*by 32"):
         jax.eval_shape(lambda: init(ConvVAE((28, 28, 1))))
+
+
+SMALL = [ConvVAE((4, 4, 1), 3, (4,)), MLPVAE((4, 4, 1), 3, (8, 6))]
+
+
+def dtypes(tree):
+    return {leaf.dtype for leaf in jax.tree.leaves(tree)}
+
+
+@pytest.mark.parametrize("model", SMALL)
+def test_in_bfloat16_parameters_statistics_latents_and_outputs_are_float32(model):
+    low, key, x = model.clone(dtype=jnp.bfloat16), jax.random.key(1), jnp.ones((2, 4, 4, 1))
+
+    def forward(key):
+        variables = low.init(key, x, key, train=True)
+        return variables, low.apply(variables, x, key, train=True, mutable=["batch_stats"])
+
+    assert dtypes(jax.eval_shape(forward, key)) == {jnp.dtype(jnp.float32)}
+    assert "bf16" in str(jax.make_jaxpr(forward)(key))
+
+
+@pytest.mark.parametrize("model", SMALL)
+def test_in_bfloat16_a_step_is_nearly_that_in_float32(model):
+    batch = Batch(jnp.arange(16 * 16).reshape(16, 4, 4, 1).astype(jnp.uint8), jnp.arange(16))
+    key = jax.random.key(1)
+
+    def step(dtype):
+        learner = vae(model.clone(dtype=dtype), gaussian("tanh", 0.1))
+        return jax.jit(lambda key: learner.step(learner.init(key, Hypers()), batch, key))(key)
+
+    (state, metrics), (expected_state, expected) = step(jnp.bfloat16), step(None)
+    assert dtypes((state.network.variables, metrics)) == {jnp.dtype(jnp.float32)}
+    assert_allclose(metrics["gradient_norm"], expected["gradient_norm"], rtol=0.05)
+    assert_allclose(metrics["nll_nats"], expected["nll_nats"], rtol=0.02)
+    assert_allclose(metrics["kl_nats"], expected["kl_nats"], rtol=0.05)
+    assert metrics["nll_nats"] != expected["nll_nats"]
+    statistics = state.network.batch_stats, expected_state.network.batch_stats
+    jax.tree.map(lambda a, e: assert_allclose(a, e, atol=0.01), *statistics)
+
+
+def test_the_form_of_the_convolutions_can_be_forced():
+    model = ConvVAE((4, 4, 1), 3, (4,))
+    variables, key = init(model), jax.random.key(1)
+    x = jax.random.uniform(key, (3, 4, 4, 1))
+    text, out = {}, {}
+    for form in ("matmul", "lax"):
+        forced = model.clone(conv=form)
+        text[form] = str(
+            jax.make_jaxpr(lambda v, m=forced: m.apply(v, x, key, train=False))(variables)
+        )
+        out[form] = apply(forced, variables, x, key, train=False)
+    # one that halves, one that doubles, and the last one
+    assert text["lax"].count("conv_general_dilated[") == 3
+    assert "conv_general_dilated" not in text["matmul"]
+    assert_allclose(out["matmul"].output, out["lax"].output, atol=1e-5)
