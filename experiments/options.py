@@ -1,17 +1,24 @@
 """The options that all experiments share, and how a command line and a recorded run fill them."""
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
 import tyro
 
 from jaxgen import runs
-from jaxgen.errors import InputError
+from jaxgen.errors import InputError, require_positive
 
 NOT_RECORDED = {"run_dir", "resume", "overwrite", "compilation_cache"}
 # The rest of a configuration decides the numbers that a run arrives at: its start fixes it.
 FREE_ON_RESUME = NOT_RECORDED | {"epochs", "data_dir", "manual_dir"}
+
+# What numbers around the loop must be, where an experiment has them; models and algorithms check
+# their own.
+POSITIVE = ("epochs", "batch_size", "image_size", "learning_rate", "decay_epochs")
+NOT_NEGATIVE = ("kl_weight", "kl_warmup_epochs", "penalty_weight")
+NUM_SEEDS = 2**32  # JAX would take larger ones for their remainder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,12 +54,17 @@ def command_line(config_type: type, program: str) -> Any:
     """The configuration that the command line asks for.
 
     With --resume, what is not on the command line comes from the run. Raises InputError if what is
-    contradicts it.
+    contradicts it, and for numbers that make no sense.
     """
     config = tyro.cli(config_type, prog=program)
+    _check(config)
     run_dir = config.run.resume
     if run_dir is None:
         return config
+    if config.run.run_dir is not None or config.run.overwrite:
+        raise InputError(
+            f"--resume goes on in {run_dir} itself: leave --run-dir and --overwrite out."
+        )
     recorded = _read_config(config_type, run_dir)
     config = tyro.cli(config_type, prog=program, default=recorded)
     there, here = _flat(recorded), _flat(config)
@@ -72,6 +84,16 @@ def command_line(config_type: type, program: str) -> Any:
 def to_record(config: Any) -> dict[str, Any]:
     """What `config.json` holds: all options that say something about the run's numbers or data."""
     return {name: value for name, value in _flat(config).items() if name not in NOT_RECORDED}
+
+
+def _check(config: Any) -> None:
+    options = {name: value for name, value in _flat(config).items() if value is not None}
+    require_positive(**{name: options[name] for name in POSITIVE if name in options})
+    for name in NOT_NEGATIVE:
+        if name in options and not 0 <= options[name] < math.inf:
+            raise InputError(f"{name} must be 0 or more, and is {options[name]}.")
+    if not 0 <= options["seed"] < NUM_SEEDS:
+        raise InputError(f"seed must be from 0 to {NUM_SEEDS - 1}, and is {options['seed']}.")
 
 
 def _flat(config: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Key, PyTree, UInt8
 
-from jaxgen.errors import InputError
+from jaxgen.errors import InputError, require_positive
 from jaxgen.gan.models import Discriminator, Generator
 from jaxgen.gan.objectives import Images, Labels, Logits, Objective, Penalty
 from jaxgen.types import (
@@ -75,7 +75,17 @@ def cgan(
     classes, whose statistics are unlike any in training) or by the running averages ("running":
     no image depends on its neighbours; with `ema_decay`, poor for the first thousands of steps, as
     averaged weights spread less than the statistics averaged beside them).
+
+    Raises InputError for options outside of their ranges.
     """
+    require_positive(
+        latent_dim=generator.latent_dim, num_discriminator_steps=num_discriminator_steps
+    )
+    for network in (generator, discriminator):
+        require_positive(hidden_dims=network.hidden_dims)
+    for name, share in {"label_smoothing": label_smoothing, "ema_decay": ema_decay}.items():
+        if share is not None and not 0 <= share < 1:
+            raise InputError(f"{name} must be from 0 to below 1, and is {share}.")
     tx = traced_learning_rate(optimizer)
 
     def init(key: Key[Array, ""], hypers: Hypers) -> GANState:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Key, UInt8
 
+from jaxgen.errors import require_positive
 from jaxgen.types import (
     Batch,
     Learner,
@@ -59,8 +60,12 @@ def vae(
 
     `optimizer` maps a learning rate to a transformation; `kl_schedule` maps the step to a factor
     on the KL weight (a warm-up: `optax.linear_schedule(0, 1, steps)`). `evaluate` always reports
-    bounds on log p(x), in nats, with the KL at its full weight.
+    bounds on log p(x), in nats, with the KL at its full weight. Raises InputError for sizes and
+    numbers that are not positive.
     """
+    require_positive(
+        latent_dim=model.latent_dim, hidden_dims=model.hidden_dims, num_samples=num_samples
+    )
     transformation = traced_learning_rate(optimizer)
 
     def init(key: Key[Array, ""], hypers: Hypers) -> VAEState:

@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Key, UInt8
 
+from jaxgen.errors import require_positive
+
 Images = Float[Array, "b h w c"]
 Outputs = Float[Array, "b h w _"]  # a decoder's raw outputs, before any activation
 PerExample = Float[Array, "b"]
@@ -93,7 +95,11 @@ Activation = Literal["sigmoid", "tanh"]
 
 
 def gaussian(activation: Activation, variance: float) -> Objective:
-    """The ELBO under Gaussian pixels of one fixed variance, in the activation's units."""
+    """The ELBO under Gaussian pixels of one fixed variance, in the activation's units.
+
+    Raises InputError if the variance is not positive.
+    """
+    require_positive(variance=variance)
     pixels = _pixels(activation)
     logvar = jnp.log(variance)
 
@@ -137,8 +143,9 @@ def course(activation: Activation, kld_weight: float) -> Objective:
 
     `kld_weight` is its `M_N`, batch size over data set size. With D pixel values the loss is
     kld_weight times a Gaussian ELBO of variance D * kld_weight / 2, up to a constant: that is the
-    likelihood `nll` reports in nats.
+    likelihood `nll` reports in nats. Raises InputError if `kld_weight` is not positive.
     """
+    require_positive(kld_weight=kld_weight)
     pixels = _pixels(activation)
 
     def nll(output: Outputs, x: Images) -> PerExample:

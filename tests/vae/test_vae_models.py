@@ -123,6 +123,11 @@ def test_an_image_that_cannot_be_halved_is_refused_in_plain_words():
         jax.eval_shape(lambda: init(ConvVAE((28, 28, 1))))
 
 
+def test_a_convolutional_vae_without_layers_is_refused():
+    with pytest.raises(InputError, match="at least one of hidden_dims"):
+        jax.eval_shape(lambda: init(ConvVAE(hidden_dims=())))
+
+
 SMALL = [ConvVAE((4, 4, 1), 3, (4,)), MLPVAE((4, 4, 1), 3, (8, 6))]
 
 
