@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import orbax.checkpoint as ocp
@@ -35,7 +35,7 @@ def open_manager(
     return ocp.CheckpointManager(directory.absolute(), options=options, item_handlers=handler)
 
 
-def save(manager: ocp.CheckpointManager, state: State, metrics: dict[str, float]) -> None:
+def save(manager: ocp.CheckpointManager, state: State, metrics: dict[str, Any]) -> None:
     """Saves `state` under its step; it may be donated as soon as this returns.
 
     Raises InputError if the disk has no room for it.

@@ -1,15 +1,25 @@
 """The conditional GAN experiment as its user meets it."""
 
+import contextlib
+import io
 import json
 import subprocess
 import sys
+from functools import partial
 
+import jax
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 from matplotlib.image import imread
 from PIL import Image
 
+from experiments import cgan_mnist, vae_mnist
+from experiments.options import command_line, to_record
 from jaxgen import runs
+from jaxgen.errors import InputError
+from jaxgen.evaluation import judge
+from jaxgen.gan.models import Discriminator, Generator
 
 TINY = ["--dataset", "mnist_5k", "--batch-size", "400", "--ema-decay", "0.5"]
 
@@ -19,59 +29,175 @@ def run(*options, cwd):
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
 
 
-def timeless(records):
-    return [{k: v for k, v in r.items() if k not in ("seconds", "time")} for r in records]
+def start(*options):
+    """Runs the experiment in this process, and returns what it said."""
+    output = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(output):
+        patch.setattr(sys, "argv", ["test", *map(str, options)])
+        cgan_mnist.main(command_line(cgan_mnist.Config, "test"))
+    return output.getvalue()
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def small(tmp_path_factory):
+    """Small networks and a judge that knows little make the experiment quick.
+
+    Runs go to the folder that is returned.
+    """
+    folder = tmp_path_factory.mktemp("experiment")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(judge, "NUM_STEPS", 40)
+        patch.setattr(cgan_mnist, "NUM_JUDGED", 1000)
+        patch.setattr(cgan_mnist, "Generator", partial(Generator, hidden_dims=(16, 16)))
+        patch.setattr(cgan_mnist, "Discriminator", partial(Discriminator, hidden_dims=(16, 16)))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def finished(small):
     """A run of two epochs, and what it said."""
-    cwd = tmp_path_factory.mktemp("finished")
-    done = run(*TINY, "--epochs", 2, "--run-dir", "run", cwd=cwd)
-    assert done.returncode == 0, done.stderr
-    return cwd / "run", done.stdout
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cgan_mnist, "WARM_UP_STEPS", 20)
+        patch.setattr(cgan_mnist, "collapse", lambda rows, loss: f"{rows.shape} and {loss:.4f}")
+        return small / "whole", start(*TINY, "--epochs", 2, "--run-dir", "whole")
 
 
-@pytest.mark.slow
-def test_a_run_records_the_share_recognised_beside_the_judges_accuracy(finished):
+def assert_the_same_to_the_bit(one, other):
+    """Records, pictures and the last checkpoint of two runs, but for their times."""
+    records, states = [], []
+    for run_dir in (one, other):
+        timed = runs.read_metrics(run_dir)
+        records.append(
+            [{k: v for k, v in r.items() if k not in ("seconds", "time")} for r in timed]
+        )
+        with ocp.CheckpointManager(runs.checkpoints_path(run_dir).absolute()) as manager:
+            states.append(manager.restore(manager.latest_step(), args=ocp.args.StandardRestore()))
+    assert records[0] == records[1]
+    for a, b in zip(*map(jax.tree.leaves, states), strict=True):
+        np.testing.assert_array_equal(a, b)
+    last = records[0][-1]["epoch"]
+    assert runs.samples_path(one, last).read_bytes() == runs.samples_path(other, last).read_bytes()
+
+
+def test_a_run_says_where_it_is_and_what_it_reached(finished):
     run_dir, output = finished
-    (start,) = json.loads(runs.environment_path(run_dir).read_text())
-    assert start["judge_accuracy"] > 0.95
+    *_, place, score = output.strip().splitlines()
+    last = runs.read_metrics(run_dir)[-1]
+    assert "whole" in place
+    assert f"{last['test/recognised']:.2%} of 1000 samples after 2 epochs on mnist_5k" in score
+    (environment,) = json.loads(runs.environment_path(run_dir).read_text())
+    assert f"of the real test images: {environment['judge_accuracy']:.2%}" in score
+
+
+def test_collapse_is_reported_once_the_average_has_warmed_up(finished):
+    run_dir, output = finished
+    first, second = (r["train/discriminator_loss"] for r in runs.read_metrics(run_dir))
+    assert f"collapsed: (10, 10, 32, 32, 1) and {second:.4f}" in output
+    assert f"{first:.4f}" not in output
+
+
+def test_a_run_records_what_it_was_and_what_it_measured(finished):
+    run_dir, _ = finished
+    config = json.loads(runs.config_path(run_dir).read_text())
+    assert config["dataset"] == "mnist_5k"
+    assert config["ema_decay"] == 0.5
     records = runs.read_metrics(run_dir)
-    assert all(0 <= record["test/recognised"] <= 1 for record in records)
-    assert f"{records[-1]['test/recognised']:.2%} of 10000 samples" in output
-    for name in ("generator_loss", "discriminator_loss", "d_real", "d_fake"):
-        assert np.isfinite(records[-1][f"train/{name}"])
+    assert [record["step"] for record in records] == [10, 20]
+    for split in ("train", "test"):
+        for name in ("generator_loss", "discriminator_loss", "d_real", "d_fake"):
+            assert np.isfinite(records[-1][f"{split}/{name}"])
     assert records[-1]["train/generator_grad_norm"] > 0
+    assert 0 <= records[-1]["test/recognised"] <= 1
+    assert json.loads((run_dir / "result.json").read_text())["metrics"] == records[-1]
 
 
-@pytest.mark.slow
 def test_pictures_have_a_row_for_each_class_and_an_animation(finished):
     run_dir, _ = finished
-    assert imread(runs.samples_path(run_dir, 1)).shape[:2] == (676, 676)
-    assert imread(runs.samples_path(run_dir, 2))[..., :3].std() > 0.02
+    for epoch in (1, 2):
+        assert imread(runs.samples_path(run_dir, epoch)).shape[:2] == (676, 676)
     with Image.open(run_dir / "training.gif") as animation:
         assert animation.n_frames == 2
+    assert imread(run_dir / "curves.png")[..., :3].std() > 0.05
+
+
+def test_a_resumed_run_ends_the_same_to_the_bit(finished):
+    whole, _ = finished
+    start(*TINY, "--epochs", 1, "--run-dir", "parts")
+    start("--resume", "parts", "--epochs", 2)
+    assert_the_same_to_the_bit(whole, whole.parent / "parts")
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        ([*TINY, "--run-dir", "whole"], "--overwrite"),
+        (["--resume", "whole"], "is finished: ask for more --epochs"),
+        (["--resume", "whole", "--epochs", 1], "is finished: ask for more --epochs"),
+        (["--resume", "whole", "--ema-decay", 0.9], r"ema_decay \(0.5 there, 0.9 here\)"),
+        (["--resume", "whole", "--objective", "hinge"], "least-squares there, hinge here"),
+    ],
+)
+def test_a_finished_run_is_left_as_it_is(finished, options, hint):
+    run_dir, _ = finished
+
+    def contents():
+        return {path: path.read_bytes() for path in run_dir.rglob("*") if path.is_file()}
+
+    before = contents()
+    with pytest.raises(InputError, match=hint):
+        start(*options)
+    assert contents() == before
+
+
+def test_a_run_of_another_experiment_is_not_resumed(tmp_path):
+    runs.write_config(tmp_path, to_record(vae_mnist.Config()))
+    with pytest.raises(InputError, match="another experiment"):
+        start("--resume", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        (["--batch-size", 10**9], "choose a smaller --batch-size"),
+        (["--image-size", 16], "do not fit"),
+        (["--dataset", "mnits"], "mnits"),
+        (["--num-discriminator-steps", 3], "cannot be split evenly among 3"),
+        (["--learning-rate", "1e30"], "not finite at step 1: .* Try a smaller --learning-rate"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(small, options, hint):
+    with pytest.raises(InputError, match=hint):
+        start(*TINY, "--epochs", 2, "--run-dir", "refused", "--overwrite", *options)
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"), [(["--objectve", "hinge"], "--objectve"), (["--penalty", "r2"], "r2")]
+)
+def test_unknown_flags_and_choices_are_refused(capsys, options, hint):
+    with pytest.raises(SystemExit) as stop:
+        start(*options)
+    assert stop.value.code == 2
+    assert hint in capsys.readouterr().err
+
+
+def test_an_error_is_a_line_and_code_2(tmp_path):
+    done = run(*TINY, "--ema-decay", 1.5, cwd=tmp_path)
+    assert done.returncode == 2
+    (line,) = done.stderr.strip().splitlines()
+    assert "ema_decay must be from 0 to below 1, and is 1.5" in line
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
-def test_a_resumed_run_ends_the_same_to_the_bit(finished, tmp_path):
-    whole, _ = finished
-    for options in (["--epochs", 1, "--run-dir", "parts"], ["--resume", "parts", "--epochs", 2]):
-        done = run(*(TINY if "--run-dir" in options else []), *options, cwd=tmp_path)
+def test_the_real_thing_ends_the_same_to_the_bit_if_resumed(tmp_path):
+    for options in (
+        [*TINY, "--epochs", 2, "--run-dir", "whole"],
+        [*TINY, "--epochs", 1, "--run-dir", "parts"],
+        ["--resume", "parts", "--epochs", 2],
+    ):
+        done = run(*options, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-    timeless = [
-        [
-            {k: v for k, v in record.items() if k not in ("seconds", "time")}
-            for record in runs.read_metrics(path)
-        ]
-        for path in (whole, tmp_path / "parts")
-    ]
-    assert timeless[0] == timeless[1]
-
-
-def test_a_batch_that_discriminator_steps_cannot_share_is_refused(tmp_path):
-    done = run(*TINY, "--num-discriminator-steps", 3, "--run-dir", "run", cwd=tmp_path)
-    assert done.returncode == 2
-    assert "cannot be split evenly" in done.stderr
-    assert "Traceback" not in done.stderr
+    (environment,) = json.loads(runs.environment_path(tmp_path / "whole").read_text())
+    assert environment["judge_accuracy"] > 0.95
+    assert_the_same_to_the_bit(tmp_path / "whole", tmp_path / "parts")
