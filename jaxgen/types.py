@@ -81,6 +81,6 @@ def create_train_state(
         tx=optimizer,
         batch_stats=variables.get("batch_stats", {}),
     )
-    rate = jnp.asarray(learning_rate, jnp.float32)
+    rate = jnp.asarray(learning_rate, float)
     opt_state = optax.tree.set(state.opt_state, learning_rate=rate)
     return state.replace(step=jnp.zeros((), jnp.int32), opt_state=opt_state)
