@@ -1,0 +1,189 @@
+"""How long a training step takes: jaxgen against PyTorch, plain Flax and the machine itself.
+
+    python -m experiments.benchmark --output experiments/results/benchmark_cpu.json
+
+All contenders for a workload live in one process and take turns, a second or so each; a figure is
+the median of its rounds. Run it on a machine that does nothing else.
+"""
+
+import dataclasses
+import importlib.metadata
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from experiments import alone, floor, launch
+from experiments.contenders import (
+    WORKLOADS,
+    Contender,
+    Workload,
+    WorkloadName,
+    contenders,
+    has_torch,
+)
+from jaxgen import console, runs
+from jaxgen.errors import InputError
+from jaxgen.layers import default_form
+
+BLOCK_SECONDS = 0.7
+FRESH = ("jaxgen", "PyTorch eager", "torch.compile")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Times training steps of jaxgen, PyTorch and plain Flax side by side."""
+
+    workloads: tuple[WorkloadName, ...] = tuple(WORKLOADS)
+    """What is trained."""
+    rounds: int = 10
+    """How often each contender has its turn."""
+    alone: bool = True
+    """Also start each contender in processes of its own, for compile time and memory, and run the
+    experiments for a few epochs."""
+    output: Path | None = None
+    """Where the results go as JSON; None: nowhere, only the table is printed."""
+
+
+def interleave(contenders: Mapping[str, Contender], rounds: int) -> dict[str, list[float]]:
+    """Milliseconds a step, one figure a round: every second round takes the turns backwards."""
+    figures = {name: [] for name in contenders}
+    for i in range(rounds):
+        for name in list(contenders)[:: -1 if i % 2 else 1]:
+            run, num_steps = contenders[name]
+            num_runs, seconds, start = 0, 0.0, time.perf_counter()
+            while seconds < BLOCK_SECONDS:
+                run()
+                num_runs, seconds = num_runs + 1, time.perf_counter() - start
+            figures[name].append(1000 * seconds / (num_runs * num_steps))
+    return figures
+
+
+def build(workload: Workload, screen: Console) -> dict[str, Contender]:
+    """All contenders that work here, compiled."""
+    built = {}
+    for name, make in contenders(workload).items():
+        try:
+            built[name] = make()
+            built[name].run()
+        except RuntimeError as error:
+            if name != "torch.compile":
+                raise
+            built.pop(name, None)
+            reason = str(error).strip().partition("\n")[0]
+            screen.print(f"torch.compile does not work here, and is left out: {reason}")
+    return built
+
+
+def compare(workload: Workload, rounds: int, screen: Console) -> dict[str, Any]:
+    """The record of a workload: each contender's steps, and the floor beneath them."""
+    built = build(workload, screen)
+    rates = {"product": floor.matrix_product(), "stream": floor.stream()}
+    figures = interleave(built | rates, rounds)
+    steps = {name: _summary(figures[name]) for name in built}
+    product, stream = (median(figures[name]) / 1000 for name in rates)
+    work = floor.work(workload)
+    floor_milliseconds = 1000 * floor.seconds(work, product, stream)
+    ours = steps["jaxgen"]["median"]
+    return {
+        "title": workload.title,
+        "milliseconds_per_step": steps,
+        "jaxgen_is_faster_by": {name: step["median"] / ours for name, step in steps.items()},
+        "floor": {
+            "flops": work.flops,
+            "bytes": work.bytes,
+            "flops_per_second": floor.PRODUCT_FLOPS / product,
+            "bytes_per_second": floor.STREAM_BYTES / stream,
+            "milliseconds": floor_milliseconds,
+            "share_of_step": floor_milliseconds / ours,
+        },
+    }
+
+
+def _summary(figures: list[float]) -> dict[str, Any]:
+    return {"median": median(figures), "min": min(figures), "max": max(figures), "rounds": figures}
+
+
+def table(workloads: Mapping[str, Any]) -> Table:
+    """The results as the terminal shows them."""
+    result = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
+    result.add_column("", width=19)  # "plain Flax by steps"
+    for column in ("ms/step", "min to max", "jaxgen is\nfaster by", "compile s\ncold/cached"):
+        result.add_column(column, justify="right")
+    result.add_column("first step\ncold/cached", justify="right")
+    result.add_column("peak\nMiB", justify="right")
+    for record in workloads.values():
+        result.add_row()
+        result.add_row(f"[bold]{record['title']}")
+        for name, step in record["milliseconds_per_step"].items():
+            result.add_row(
+                name,
+                _three_digits(step["median"]),
+                f"{_three_digits(step['min'])} to {_three_digits(step['max'])}",
+                f"{record['jaxgen_is_faster_by'][name]:.2f}",
+                *_alone_cells(record.get("alone", {}).get(name)),
+            )
+        least = record["floor"]
+        share = f"{least['share_of_step']:.2f}"
+        result.add_row("floor", _three_digits(least["milliseconds"]), "", share)
+        if "epoch_images_per_second" in record:
+            result.add_row("whole epoch", "", f"{record['epoch_images_per_second']:,.0f} img/s")
+    return result
+
+
+def _three_digits(milliseconds: float) -> str:
+    return f"{milliseconds:.0f}" if milliseconds >= 100 else f"{milliseconds:.1f}"
+
+
+def _alone_cells(starts: dict[str, dict[str, float]] | None) -> list[str]:
+    if starts is None:
+        return []
+    both = [
+        "/".join(f"{starts[start][name]:.1f}" for start in ("cold", "cached"))
+        for name in ("compile_seconds", "seconds_to_first_step")
+    ]
+    return [*both, f"{starts['cold']['peak_memory_mib']:.0f}"]
+
+
+def main(config: Config) -> None:
+    """Measures, prints the table and writes the JSON. Raises InputError for what cannot be done."""
+    if config.rounds < 1:
+        raise InputError("--rounds must be at least 1.")
+    if config.output is not None and not config.output.absolute().parent.is_dir():
+        raise InputError(f"There is no directory {config.output.parent} for --output.")
+    screen = Console(highlight=False)
+    launch.keep_compiled_programs()
+    environment = runs.environment() | {
+        "convolution": default_form(),
+        "load_before": os.getloadavg()[0],  # processes that wanted a core
+    }
+    if has_torch():
+        environment["packages"]["torch"] = importlib.metadata.version("torch")
+    else:
+        screen.print("PyTorch is not installed, and left out: pip install '.[bench]' brings it.")
+    results = {}
+    for name in config.workloads:
+        workload = WORKLOADS[name]
+        screen.print(f"{workload.title} ...")
+        record = results[name] = compare(workload, config.rounds, screen)
+        if config.alone:
+            names = [fresh for fresh in FRESH if fresh in record["milliseconds_per_step"]]
+            record["alone"] = {fresh: alone.two_starts(name, fresh) for fresh in names}
+            if workload.image_shape == (32, 32, 1):  # that of the digits, padded
+                record["epoch_images_per_second"] = alone.epoch_images_per_second(workload)
+    screen.print(table(results))
+    if config.output is not None:
+        record = {"environment": environment, "rounds": config.rounds, "workloads": results}
+        config.output.write_text(json.dumps(record, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    with console.errors_in_plain_words():
+        main(tyro.cli(Config, prog="python -m experiments.benchmark"))

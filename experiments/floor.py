@@ -1,0 +1,143 @@
+"""The least that a training step can take on a machine: what it has to multiply and to move.
+
+Both are counted from the layers' shapes, and held against the rates that the machine reaches at
+nothing but a matrix product and nothing but a stream through its memory.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from experiments.contenders import Contender, Workload
+from jaxgen.gan.models import Discriminator, Generator
+from jaxgen.layers import Axis, Conv, ConvTranspose
+from jaxgen.vae.models import MLPVAE, ConvVAE
+
+FLOAT = 4  # bytes
+MATRIX_SIZE = 2048
+PRODUCT_FLOPS = 2 * MATRIX_SIZE**3
+STREAM_SIZE = 2**25  # floats, far more than a cache holds
+STREAM_BYTES = 3 * FLOAT * STREAM_SIZE
+
+
+class Layer(NamedTuple):
+    """A product in a forward pass."""
+
+    macs: int  # multiplications, each with an addition
+    outputs: int
+
+
+class Work(NamedTuple):
+    """What a training step has to do."""
+
+    flops: int
+    bytes: int
+
+
+def work(workload: Workload) -> Work:
+    """What one training step of the workload has to do.
+
+    Each layer is multiplied three times: forward, for the gradient of its weights and for that of
+    its input; who reads the images needs not the last. Adam reads the gradient and reads and writes
+    the parameters and both moments; each activation is written once and read once.
+    """
+    shape, num = workload.image_shape, workload.batch_size
+    if workload.model == "cGAN":
+        return _cgan_work(Generator(shape), Discriminator(shape), num)
+    model = MLPVAE(shape) if workload.model == "MLP VAE" else ConvVAE(shape)
+    images, key = jnp.zeros((num, *shape)), jax.random.key(0)
+    found, num_parameters = layers(model, images, key, train=True)
+    macs = 3 * _macs(found) - found[0].macs
+    return Work(2 * macs, FLOAT * (7 * num_parameters + 2 * _outputs(found)))
+
+
+def _cgan_work(generator: Generator, discriminator: Discriminator, num: int) -> Work:
+    """The generator's update goes through the discriminator and back, to images but no weights.
+
+    The discriminator's then sees as many real images as fakes.
+    """
+    noise, labels = jnp.zeros((num, generator.latent_dim)), jnp.zeros(num, jnp.int32)
+    images = jnp.zeros((num, *generator.image_shape))
+    g, num_g = layers(generator, noise, labels, train=False)
+    d, num_d = layers(discriminator, images, labels, train=False)
+    macs = 3 * _macs(g) - g[0].macs + 2 * _macs(d) + 2 * (3 * _macs(d) - d[0].macs)
+    return Work(2 * macs, FLOAT * (7 * (num_g + num_d) + 2 * (_outputs(g) + 3 * _outputs(d))))
+
+
+def layers(model: nn.Module, *inputs: Any, train: bool) -> tuple[list[Layer], int]:
+    """The model's products, in the order of a forward pass, and its number of parameters."""
+    found = []
+
+    def record(call, args, kwargs, context):
+        y = call(*args, **kwargs)
+        if isinstance(context.module, nn.Dense | Conv | ConvTranspose):
+            found.append(Layer(_layer_macs(context.module, args[0].shape, y.shape), y.size))
+        return y
+
+    with nn.intercept_methods(record):
+        key = jax.random.key(0)
+        variables = jax.eval_shape(lambda: model.init(key, *inputs, train=train))
+    return found, sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+
+
+def _layer_macs(layer: nn.Module, x: tuple[int, ...], y: tuple[int, ...]) -> int:
+    """A product for each pair of channels, wherever a tap of the kernel meets a pixel."""
+    pairs = x[-1] * y[-1]
+    if isinstance(layer, nn.Dense):
+        return math.prod(x[:-1]) * pairs
+    assert isinstance(layer, Conv | ConvTranspose)
+    sides = zip(x[1:3], y[1:3], layer.kernel_size, layer.strides, layer.padding, strict=True)
+    if isinstance(layer, Conv):
+        axes = [
+            Axis(size, steps, taps, stride, low) for size, steps, taps, stride, (low, _) in sides
+        ]
+    else:
+        axes = [
+            Axis(size, steps, taps, stride, taps - 1 - low)
+            for steps, size, taps, stride, (low, _) in sides
+        ]
+    return x[0] * pairs * math.prod(_meetings(axis) for axis in axes)
+
+
+def _meetings(axis: Axis) -> int:
+    """How often a tap lies on a pixel, and not on padding."""
+    return sum(
+        0 <= axis.stride * step + tap - axis.low < axis.size
+        for step in range(axis.steps)
+        for tap in range(axis.taps)
+    )
+
+
+def _macs(found: list[Layer]) -> int:
+    return sum(layer.macs for layer in found)
+
+
+def _outputs(found: list[Layer]) -> int:
+    return sum(layer.outputs for layer in found)
+
+
+def matrix_product() -> Contender:
+    """A float32 product of PRODUCT_FLOPS."""
+    x = jax.random.normal(jax.random.key(0), (MATRIX_SIZE, MATRIX_SIZE))
+    multiply = jax.jit(jnp.matmul)
+    return Contender(lambda: jax.block_until_ready(multiply(x, x)), 1)
+
+
+def stream() -> Contender:
+    """y = a x + y, which reads two arrays and writes one: STREAM_BYTES."""
+    x, y = jnp.ones(STREAM_SIZE), jnp.ones(STREAM_SIZE)
+    add = jax.jit(lambda x, y: 0.5 * x + y, donate_argnums=1)
+
+    def run() -> None:
+        nonlocal y
+        y = jax.block_until_ready(add(x, y))
+
+    return Contender(run, 1)
+
+
+def seconds(work: Work, product_seconds: float, stream_seconds: float) -> float:
+    """The work at the rates of `matrix_product` and `stream`, one after the other."""
+    return work.flops / PRODUCT_FLOPS * product_seconds + work.bytes / STREAM_BYTES * stream_seconds
