@@ -5,6 +5,7 @@ python -m experiments.cgan_mnist
 
 import dataclasses
 import hashlib
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -14,8 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 from jaxtyping import Array, Float, Key
+from rich.progress import Progress
 
 from experiments import launch
+from experiments.experiment import Experiment, train
 from experiments.options import RunOptions, command_line
 from jaxgen import console, pictures, runs
 from jaxgen.evaluation import judge
@@ -107,71 +110,77 @@ def trained_judge(sets: launch.DataSets, num_classes: int) -> tuple[judge.Judge,
     return model, params, float(accuracy)
 
 
+def prepare(config: Config, progress: Progress) -> Experiment:
+    """Loads the data and the judge. Raises InputError for what cannot be done."""
+    config, sets = launch.prepare(config, progress)
+    num_classes = int(sets.train.label.max()) + 1
+    learner = make_learner(config, sets.image_shape, num_classes)
+    key = loop.split_run_key(jax.random.key(config.run.seed)).evaluate
+    judge_model, judge_params, judge_accuracy = trained_judge(sets, num_classes)
+    progress.console.print(f"the judge recognises {judge_accuracy:.2%} of the test images")
+    test_metrics = jax.jit(partial(loop.evaluate, learner.evaluate, batch_size=EVALUATION_BATCH))
+
+    @jax.jit
+    def recognised(state: State) -> Float[Array, ""]:
+        return judge.share_recognised(
+            judge_model,
+            judge_params,
+            partial(learner.sample, state),
+            key,
+            num_batches=NUM_JUDGED // EVALUATION_BATCH,
+            batch_size=EVALUATION_BATCH,
+        )
+
+    def evaluate(state: State) -> Metrics:
+        return {**test_metrics(state, sets.test, key), "recognised": recognised(state)}
+
+    # A row for each class, and the same noise in each row and epoch
+    labels = jnp.repeat(jnp.arange(num_classes), SAMPLES_PER_CLASS)
+    noise = jax.random.normal(key, (SAMPLES_PER_CLASS, config.latent_dim))
+    z = jnp.tile(noise, (num_classes, 1))
+    generate = jax.jit(learner.generate)
+
+    def show(run_dir: Path, epoch: launch.Epoch, record: Mapping[str, Any]) -> None:
+        samples = np.asarray(generate(epoch.state, labels, z))
+        path = runs.samples_path(run_dir, epoch.number)
+        pictures.save(path, pictures.grid(samples, num_columns=SAMPLES_PER_CLASS))
+        progress.console.print(
+            f"epoch {epoch.number:3d}  D(real) {record['test/d_real']:.2f}  "
+            f"D(fake) {record['test/d_fake']:.2f}  recognised {record[BEST]:.2%}"
+        )
+        if epoch.step >= WARM_UP_STEPS:
+            rows = samples.reshape(num_classes, SAMPLES_PER_CLASS, *samples.shape[1:])
+            if trouble := collapse(rows, record["train/discriminator_loss"]):
+                progress.console.print(f"[yellow]collapsed:[/] {trouble}")
+
+    return Experiment(
+        name="cgan_mnist",
+        config=config,
+        sets=sets,
+        learner=learner,
+        hypers=Hypers(config.learning_rate, config.learning_rate, config.penalty_weight),
+        best=BEST,
+        mode="max",
+        evaluate=evaluate,
+        show=show,
+        details={"judge_accuracy": judge_accuracy},
+    )
+
+
 def main(config: Config) -> Path:
     """Trains, and returns the run directory. Raises InputError for what cannot be done."""
     with console.progress_bar() as progress:
-        config, sets = launch.prepare(config, progress)
-        options = config.run
-        steps_per_epoch = loop.epoch_shape(len(sets.train.label), options.batch_size).num_steps
-        num_classes = int(sets.train.label.max()) + 1
-        learner = make_learner(config, sets.image_shape, num_classes)
-
-        keys = loop.split_run_key(jax.random.key(options.seed))
-        hypers = Hypers(config.learning_rate, config.learning_rate, config.penalty_weight)
-        state = jax.jit(learner.init)(keys.init, hypers)
-        evaluate = jax.jit(partial(loop.evaluate, learner.evaluate, batch_size=EVALUATION_BATCH))
-        judge_model, judge_params, judge_accuracy = trained_judge(sets, num_classes)
-        progress.console.print(f"the judge recognises {judge_accuracy:.2%} of the test images")
-
-        @jax.jit
-        def recognised(state: State, key: Key[Array, ""]) -> Float[Array, ""]:
-            return judge.share_recognised(
-                judge_model,
-                judge_params,
-                partial(learner.sample, state),
-                key,
-                num_batches=NUM_JUDGED // EVALUATION_BATCH,
-                batch_size=EVALUATION_BATCH,
-            )
-
-        # A row for each class, and the same noise in each row and epoch
-        labels = jnp.repeat(jnp.arange(num_classes), SAMPLES_PER_CLASS)
-        noise = jax.random.normal(keys.evaluate, (SAMPLES_PER_CLASS, config.latent_dim))
-        z = jnp.tile(noise, (num_classes, 1))
-        generate = jax.jit(learner.generate)
-
-        run_dir = launch.open_run(options, "cgan_mnist")
-        progress.console.print(f"run directory: {run_dir}")
-        with checkpoint.open_manager(runs.checkpoints_path(run_dir), BEST, "max") as manager:
-            num_steps = options.epochs * steps_per_epoch
-            state = launch.begin(
-                run_dir, config, manager, state, num_steps, judge_accuracy=judge_accuracy
-            )
-            for epoch in launch.epochs(progress, learner.step, state, sets.train, keys, options):
-                test = evaluate(epoch.state, sets.test, keys.evaluate)
-                test["recognised"] = recognised(epoch.state, keys.evaluate)
-                record = launch.keep(run_dir, manager, epoch, test)
-
-                samples = np.asarray(generate(epoch.state, labels, z))
-                path = runs.samples_path(run_dir, epoch.number)
-                pictures.save(path, pictures.grid(samples, num_columns=SAMPLES_PER_CLASS))
-                progress.console.print(
-                    f"epoch {epoch.number:3d}  D(real) {record['train/d_real']:.2f}  "
-                    f"D(fake) {record['train/d_fake']:.2f}  recognised {record[BEST]:.2%}"
-                )
-                rows = samples.reshape(num_classes, SAMPLES_PER_CLASS, *samples.shape[1:])
-                trouble = collapse(rows, record["train/discriminator_loss"])
-                if trouble and epoch.step >= WARM_UP_STEPS:
-                    progress.console.print(f"[yellow]collapsed:[/] {trouble}")
-        runs.write_result(run_dir)
-        pictures.curves(run_dir / "curves.png", runs.read_metrics(run_dir), PANELS)
-        grids = [runs.samples_path(run_dir, n + 1) for n in range(options.epochs)]
-        pictures.animate(run_dir / "training.gif", grids)
-    last = runs.read_metrics(run_dir)[-1]
+        experiment = prepare(config, progress)
+        run_dir = train(experiment, progress)
+    records = runs.read_metrics(run_dir)
+    pictures.curves(run_dir / "curves.png", records, PANELS)
+    grids = (runs.samples_path(run_dir, record["epoch"]) for record in records)
+    pictures.animate(run_dir / "training.gif", grids)
     print(f"samples, training.gif and curves: {run_dir}")
     print(
-        f"recognised as the class asked for: {last[BEST]:.2%} of {NUM_JUDGED} samples after "
-        f"{last['epoch']} epochs on {sets.name} (of the real test images: {judge_accuracy:.2%})"
+        f"recognised as the class asked for: {records[-1][BEST]:.2%} of {NUM_JUDGED} samples "
+        f"after {records[-1]['epoch']} epochs on {experiment.sets.name} "
+        f"(of the real test images: {experiment.details['judge_accuracy']:.2%})"
     )
     return run_dir
 

@@ -4,21 +4,24 @@ python -m experiments.vae_mnist
 """
 
 import dataclasses
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import tyro
+from rich.progress import Progress
 
 from experiments import launch
+from experiments.experiment import Experiment, train
 from experiments.options import RunOptions, command_line
 from jaxgen import console, pictures, runs
 from jaxgen.layers import default_form
-from jaxgen.training import checkpoint, loop
+from jaxgen.training import loop
 from jaxgen.types import Learner
 from jaxgen.vae import objectives
 from jaxgen.vae.learner import Hypers, vae
@@ -107,49 +110,56 @@ def make_learner(
     )
 
 
+def prepare(config: Config, progress: Progress) -> Experiment:
+    """Loads the data, and compiles nothing yet. Raises InputError for what cannot be done."""
+    config, sets = launch.prepare(config, progress)
+    steps_per_epoch = loop.epoch_shape(len(sets.train.label), config.run.batch_size).num_steps
+    learner = make_learner(config, sets.image_shape, steps_per_epoch)
+    key = loop.split_run_key(jax.random.key(config.run.seed)).evaluate
+    evaluate = jax.jit(partial(loop.evaluate, learner.evaluate, batch_size=EVALUATION_BATCH))
+    sample = jax.jit(learner.sample)
+    labels = jnp.zeros(NUM_SAMPLES, jnp.int32)  # of which only the number counts
+    reconstruct = jax.jit(learner.reconstruct)
+    originals = np.asarray(sets.test.image[:NUM_RECONSTRUCTIONS])
+
+    def show(run_dir: Path, epoch: launch.Epoch, record: Mapping[str, Any]) -> None:
+        samples = np.asarray(sample(epoch.state, labels, key))
+        path = runs.samples_path(run_dir, epoch.number)
+        pictures.save(path, pictures.grid(samples, num_columns=8))
+        reconstructions = reconstruct(epoch.state, originals, key)
+        pairs = pictures.beside(originals / 255, np.asarray(reconstructions))
+        pictures.save(run_dir / "reconstructions.png", pictures.grid(pairs, num_columns=8))
+        bounds = "  ".join(
+            f"{split} {record[name]:.2f}"
+            for split in ("train", "test")
+            if (name := f"{split}/negative_elbo_nats") in record
+        )
+        progress.console.print(f"epoch {epoch.number:3d}  negative ELBO in nats: {bounds}")
+
+    return Experiment(
+        name="vae_mnist",
+        config=config,
+        sets=sets,
+        learner=learner,
+        hypers=Hypers(config.learning_rate, config.kl_weight),
+        best=BEST,
+        mode="min",
+        evaluate=lambda state: evaluate(state, sets.test, key),
+        show=show,
+        details={"convolution": default_form()},
+    )
+
+
 def main(config: Config) -> Path:
     """Trains, and returns the run directory. Raises InputError for what cannot be done."""
     with console.progress_bar() as progress:
-        config, sets = launch.prepare(config, progress)
-        options = config.run
-        steps_per_epoch = loop.epoch_shape(len(sets.train.label), options.batch_size).num_steps
-        learner = make_learner(config, sets.image_shape, steps_per_epoch)
-
-        keys = loop.split_run_key(jax.random.key(options.seed))
-        hypers = Hypers(config.learning_rate, config.kl_weight)
-        state = jax.jit(learner.init)(keys.init, hypers)
-        evaluate = jax.jit(partial(loop.evaluate, learner.evaluate, batch_size=EVALUATION_BATCH))
-        sample = jax.jit(learner.sample)
-        labels = jnp.zeros(NUM_SAMPLES, jnp.int32)  # of which only the number counts
-        reconstruct = jax.jit(learner.reconstruct)
-        originals = np.asarray(sets.test.image[:NUM_RECONSTRUCTIONS])
-
-        run_dir = launch.open_run(options, "vae_mnist")
-        progress.console.print(f"run directory: {run_dir}")
-        with checkpoint.open_manager(runs.checkpoints_path(run_dir), BEST, "min") as manager:
-            num_steps = options.epochs * steps_per_epoch
-            state = launch.begin(
-                run_dir, config, manager, state, num_steps, convolution=default_form()
-            )
-            for epoch in launch.epochs(progress, learner.step, state, sets.train, keys, options):
-                test = evaluate(epoch.state, sets.test, keys.evaluate)
-                record = launch.keep(run_dir, manager, epoch, test)
-
-                samples = np.asarray(sample(epoch.state, labels, keys.evaluate))
-                path = runs.samples_path(run_dir, epoch.number)
-                pictures.save(path, pictures.grid(samples, num_columns=8))
-                reconstructions = reconstruct(epoch.state, originals, keys.evaluate)
-                pairs = pictures.beside(originals / 255, np.asarray(reconstructions))
-                pictures.save(run_dir / "reconstructions.png", pictures.grid(pairs, num_columns=8))
-                progress.console.print(
-                    f"epoch {epoch.number:3d}  negative ELBO in nats: "
-                    f"train {record['train/negative_elbo_nats']:.2f}  test {record[BEST]:.2f}"
-                )
-        runs.write_result(run_dir)
-        pictures.curves(run_dir / "curves.png", runs.read_metrics(run_dir), PANELS)
+        experiment = prepare(config, progress)
+        run_dir = train(experiment, progress)
+    records = runs.read_metrics(run_dir)
+    pictures.curves(run_dir / "curves.png", records, PANELS)
+    bound, epochs = -records[-1][BEST], records[-1]["epoch"]
     print(f"samples, reconstructions and curves: {run_dir}")
-    last = runs.read_metrics(run_dir)[-1]
-    print(f"test ELBO on {sets.name}: {-last[BEST]:.2f} nats after {last['epoch']} epochs")
+    print(f"test ELBO on {experiment.sets.name}: {bound:.2f} nats after {epochs} epochs")
     return run_dir
 
 

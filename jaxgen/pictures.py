@@ -48,13 +48,17 @@ def animate(path: Path, pictures: Iterable[Path], milliseconds: int = 200) -> No
 
 
 def curves(path: Path, records: list[dict[str, Any]], panels: dict[str, list[str]]) -> None:
-    """Draws metrics against epochs: a panel for each title, a line for each of its keys."""
+    """Draws metrics against epochs: a panel for each title, a line for each of its keys.
+
+    A record that lacks a key leaves a gap in its line.
+    """
     figure = Figure(figsize=(5 * len(panels), 3.5), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     epochs = [record["epoch"] for record in records]
     for ax, (title, keys) in zip(axes, panels.items(), strict=True):
         for key in keys:
-            ax.plot(epochs, [record[key] for record in records], marker=".", label=key)
+            values = [record.get(key, np.nan) for record in records]
+            ax.plot(epochs, values, marker=".", label=key)
         ax.set(title=title, xlabel="epoch")
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.grid(alpha=0.3)
