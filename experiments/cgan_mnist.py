@@ -78,11 +78,18 @@ class Config:
     """What every experiment can be asked for."""
 
 
+def make_models(
+    config: Config, image_shape: tuple[int, int, int], num_classes: int
+) -> tuple[Generator, Discriminator]:
+    """The two networks that the configuration describes."""
+    generator = Generator(image_shape, config.latent_dim, num_classes)
+    return generator, Discriminator(image_shape, num_classes)
+
+
 def make_learner(config: Config, image_shape: tuple[int, int, int], num_classes: int) -> Learner:
     """The learner that the configuration describes."""
     return cgan(
-        Generator(image_shape, config.latent_dim, num_classes),
-        Discriminator(image_shape, num_classes),
+        *make_models(config, image_shape, num_classes),
         OBJECTIVES[config.objective](),
         num_discriminator_steps=config.num_discriminator_steps,
         label_smoothing=config.label_smoothing,
@@ -113,7 +120,7 @@ def trained_judge(sets: launch.DataSets, num_classes: int) -> tuple[judge.Judge,
 def prepare(config: Config, progress: Progress) -> Experiment:
     """Loads the data and the judge. Raises InputError for what cannot be done."""
     config, sets = launch.prepare(config, progress)
-    num_classes = int(sets.train.label.max()) + 1
+    num_classes = sets.num_classes
     learner = make_learner(config, sets.image_shape, num_classes)
     key = loop.split_run_key(jax.random.key(config.run.seed)).evaluate
     judge_model, judge_params, judge_accuracy = trained_judge(sets, num_classes)

@@ -32,6 +32,11 @@ class DataSets(NamedTuple):
         _, height, width, channels = self.train.image.shape
         return height, width, channels
 
+    @property
+    def num_classes(self) -> int:
+        """Labels are 0...num_classes - 1."""
+        return int(self.train.label.max()) + 1
+
 
 class Epoch(NamedTuple):
     """What an epoch has brought."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def command_line(config_type: type, program: str) -> Any:
         raise InputError(
             f"--resume goes on in {run_dir} itself: leave --run-dir and --overwrite out."
         )
-    recorded = _read_config(config_type, run_dir)
+    recorded = read_config(config_type, run_dir)
     config = tyro.cli(config_type, prog=program, default=recorded)
     there, here = _flat(recorded), _flat(config)
     differing = [
@@ -79,6 +80,29 @@ def command_line(config_type: type, program: str) -> Any:
             "with it, or start a new run."
         )
     return config
+
+
+def read_config(config_type: type, run_dir: Path) -> Any:
+    """The configuration of a recorded run, with the order to resume it.
+
+    Raises InputError if the run is another experiment's.
+    """
+    values = runs.read_config(run_dir)
+    if not is_record(config_type, values):
+        raise InputError(f"{run_dir} was made by another experiment, or another version of it.")
+    for name, value in values.items():
+        if isinstance(value, list):
+            values[name] = tuple(value)
+        elif value is not None and name.endswith("_dir"):
+            values[name] = Path(value)
+    shared = set(values) & _names(RunOptions)
+    options = RunOptions(**{name: values.pop(name) for name in shared}, resume=run_dir)
+    return config_type(**values, run=options)
+
+
+def is_record(config_type: type, record: Collection[str]) -> bool:
+    """Whether `config.json` holds the options of this experiment."""
+    return set(record) == (_names(config_type) | _names(RunOptions)) - NOT_RECORDED - {"run"}
 
 
 def to_record(config: Any) -> dict[str, Any]:
@@ -106,18 +130,5 @@ def _flat(config: Any) -> dict[str, Any]:
     }
 
 
-def _read_config(config_type: type, run_dir: Path) -> Any:
-    values = runs.read_config(run_dir)
-    fields = {field.name: field for field in dataclasses.fields(config_type)}
-    run_fields = {field.name: field for field in dataclasses.fields(RunOptions)}
-    if set(values) != (set(fields) | set(run_fields)) - NOT_RECORDED - {"run"}:
-        raise InputError(f"{run_dir} was made by another experiment, or another version of it.")
-    for name, value in values.items():
-        if isinstance(value, list):
-            values[name] = tuple(value)
-        elif value is not None and name.endswith("_dir"):
-            values[name] = Path(value)
-    options = RunOptions(
-        **{k: values.pop(k) for k in set(values) & set(run_fields)}, resume=run_dir
-    )
-    return config_type(**values, run=options)
+def _names(dataclass: type) -> set[str]:
+    return {field.name for field in dataclasses.fields(dataclass)}

@@ -74,24 +74,31 @@ class Config:
     """What every experiment can be asked for."""
 
 
-def make_learner(
-    config: Config, image_shape: tuple[int, int, int], steps_per_epoch: int
-) -> Learner:
-    """The learner that the configuration describes."""
+def make_objective(config: Config) -> objectives.Objective:
+    """The objective that the configuration names."""
     activation = "tanh" if config.model == "conv" else "sigmoid"
-    objective = {
+    return {
         "bernoulli": objectives.bernoulli,
         "gaussian": partial(objectives.gaussian, activation, config.variance),
         "gaussian-learned": partial(objectives.gaussian_learned, activation),
         "course": partial(objectives.course, activation, config.kld_weight),
     }[config.objective]()
 
+
+def make_model(config: Config, image_shape: tuple[int, int, int]) -> ConvVAE | MLPVAE:
+    """The network that the configuration describes."""
     sizes = {"hidden_dims": config.hidden_dims, "latent_dim": config.latent_dim}
-    model = {"conv": ConvVAE, "mlp": MLPVAE}[config.model](
+    return {"conv": ConvVAE, "mlp": MLPVAE}[config.model](
         image_shape=image_shape,
-        num_outputs=objective.num_outputs,
+        num_outputs=make_objective(config).num_outputs,
         **{name: value for name, value in sizes.items() if value is not None},
     )
+
+
+def make_learner(
+    config: Config, image_shape: tuple[int, int, int], steps_per_epoch: int
+) -> Learner:
+    """The learner that the configuration describes."""
 
     def optimizer(learning_rate: jax.Array) -> optax.GradientTransformation:
         if config.decay_epochs is None:
@@ -101,8 +108,8 @@ def make_learner(
 
     warmup = config.kl_warmup_epochs * steps_per_epoch
     return vae(
-        model,
-        objective,
+        make_model(config, image_shape),
+        make_objective(config),
         bound=config.bound,
         num_samples=config.num_samples,
         optimizer=optimizer,

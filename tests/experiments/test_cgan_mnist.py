@@ -5,7 +5,6 @@ import io
 import json
 import subprocess
 import sys
-from functools import partial
 
 import jax
 import numpy as np
@@ -18,8 +17,6 @@ from experiments import cgan_mnist, vae_mnist
 from experiments.options import command_line, to_record
 from jaxgen import runs
 from jaxgen.errors import InputError
-from jaxgen.evaluation import judge
-from jaxgen.gan.models import Discriminator, Generator
 
 TINY = ["--dataset", "mnist_5k", "--batch-size", "400", "--ema-decay", "0.5"]
 
@@ -39,28 +36,12 @@ def start(*options):
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    """Small networks and a judge that knows little make the experiment quick.
-
-    Runs go to the folder that is returned.
-    """
-    folder = tmp_path_factory.mktemp("experiment")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setattr(judge, "NUM_STEPS", 40)
-        patch.setattr(cgan_mnist, "NUM_JUDGED", 1000)
-        patch.setattr(cgan_mnist, "Generator", partial(Generator, hidden_dims=(16, 16)))
-        patch.setattr(cgan_mnist, "Discriminator", partial(Discriminator, hidden_dims=(16, 16)))
-        yield folder
-
-
-@pytest.fixture(scope="module")
-def finished(small):
+def finished(small_gan):
     """A run of two epochs, and what it said."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cgan_mnist, "WARM_UP_STEPS", 20)
         patch.setattr(cgan_mnist, "collapse", lambda rows, loss: f"{rows.shape} and {loss:.4f}")
-        return small / "whole", start(*TINY, "--epochs", 2, "--run-dir", "whole")
+        return small_gan / "whole", start(*TINY, "--epochs", 2, "--run-dir", "whole")
 
 
 def assert_the_same_to_the_bit(one, other):
@@ -166,7 +147,7 @@ def test_a_run_of_another_experiment_is_not_resumed(tmp_path):
         (["--learning-rate", "1e30"], "not finite at step 1: .* Try a smaller --learning-rate"),
     ],
 )
-def test_what_cannot_be_done_is_refused(small, options, hint):
+def test_what_cannot_be_done_is_refused(small_gan, options, hint):
     with pytest.raises(InputError, match=hint):
         start(*TINY, "--epochs", 2, "--run-dir", "refused", "--overwrite", *options)
 

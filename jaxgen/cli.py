@@ -1,0 +1,12 @@
+"""The console script `jaxgen`: what one does with finished runs."""
+
+import tyro
+
+from experiments.convert import convert
+from jaxgen import console
+
+
+def main() -> None:
+    """Runs the subcommand that the command line names."""
+    with console.errors_in_plain_words():
+        tyro.extras.subcommand_cli_from_dict({"convert": convert}, prog="jaxgen")
