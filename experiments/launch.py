@@ -78,6 +78,8 @@ def prepare(config: Any, progress: Progress) -> tuple[Any, DataSets]:
     if config.run.compilation_cache:
         keep_compiled_programs()
     sets = load_data(config.run, progress)
+    # Raises here what would otherwise leave an empty run directory behind
+    loop.epoch_shape(len(sets.train.label), config.run.batch_size)
     options = dataclasses.replace(config.run, dataset=sets.name)
     return dataclasses.replace(config, run=options), sets
 

@@ -143,13 +143,26 @@ def test_a_run_of_another_experiment_is_not_resumed(tmp_path):
         (["--batch-size", 10**9], "choose a smaller --batch-size"),
         (["--image-size", 16], "do not fit"),
         (["--dataset", "mnits"], "mnits"),
+        (["--latent-dim", 0], "latent_dim must be positive"),
+    ],
+)
+def test_what_cannot_be_done_leaves_no_directory_behind(small_gan, options, hint):
+    with pytest.raises(InputError, match=hint):
+        start(*TINY, "--run-dir", "refused", *options)
+    assert not (small_gan / "refused").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
         (["--num-discriminator-steps", 3], "cannot be split evenly among 3"),
         (["--learning-rate", "1e30"], "not finite at step 1: .* Try a smaller --learning-rate"),
     ],
 )
-def test_what_cannot_be_done_is_refused(small_gan, options, hint):
+def test_training_that_fails_is_refused(small_gan, options, hint):
     with pytest.raises(InputError, match=hint):
-        start(*TINY, "--epochs", 2, "--run-dir", "refused", "--overwrite", *options)
+        start(*TINY, "--epochs", 2, "--run-dir", "failed", "--overwrite", *options)
+    assert runs.read_metrics(small_gan / "failed") == []
 
 
 @pytest.mark.parametrize(
