@@ -67,7 +67,7 @@ def _cgan_work(generator: Generator, discriminator: Discriminator, num: int) -> 
     return Work(2 * macs, FLOAT * (7 * (num_g + num_d) + 2 * (_outputs(g) + 3 * _outputs(d))))
 
 
-def layers(model: nn.Module, *inputs: Any, train: bool) -> tuple[list[Layer], int]:
+def layers(model: nn.Module, *inputs: Any, **options: Any) -> tuple[list[Layer], int]:
     """The model's products, in the order of a forward pass, and its number of parameters."""
     found = []
 
@@ -79,7 +79,7 @@ def layers(model: nn.Module, *inputs: Any, train: bool) -> tuple[list[Layer], in
 
     with nn.intercept_methods(record):
         key = jax.random.key(0)
-        variables = jax.eval_shape(lambda: model.init(key, *inputs, train=train))
+        variables = jax.eval_shape(lambda: model.init(key, *inputs, **options))
     return found, sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
 
 

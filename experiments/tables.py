@@ -2,7 +2,8 @@
 
     python -m experiments.tables
 
-A result is the `result.json` of a finished run, copied to `experiments/results/`.
+A result is the `result.json` of a finished run, copied to `experiments/results/`, or what
+`python -m experiments.benchmark --output` has written there.
 """
 
 import json
@@ -31,13 +32,44 @@ def _vae_row(result: dict[str, Any]) -> str:
     )
 
 
+def benchmark_table(results: Path) -> str:
+    """How long a step takes: a row for each workload of each `benchmark_*.json`."""
+    rows = [
+        "| training step | jaxgen, ms | PyTorch eager | torch.compile "
+        "| faster than the better by | plain Flax in scan | floor / step |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for path in sorted(results.glob("benchmark_*.json")):
+        result = json.loads(path.read_text())
+        device = _device(result["environment"])
+        rows += [_benchmark_row(record, device) for record in result["workloads"].values()]
+    return "\n".join(rows)
+
+
+def _benchmark_row(record: dict[str, Any], device: str) -> str:
+    steps = record["milliseconds_per_step"]
+    ours = steps["jaxgen"]
+    others = ("PyTorch eager", "torch.compile")
+    ratios = [record["jaxgen_is_faster_by"][name] for name in others if name in steps]
+    eager, compiled, flax = (
+        f"{steps[name]['median']:.0f}" if name in steps else ""
+        for name in (*others, "plain Flax in scan")
+    )
+    return (
+        f"| {record['title']}, {device} "
+        f"| {ours['median']:.1f} ({ours['min']:.1f} to {ours['max']:.1f}) "
+        f"| {eager} | {compiled} | {f'**{min(ratios):.2f}**' if ratios else ''} | {flax} "
+        f"| {record['floor']['share_of_step']:.0%} |"
+    )
+
+
 def _device(environment: dict[str, Any]) -> str:
     if environment["backend"] == "cpu":
         return f"{environment['cpu_count']} CPU cores"
     return f"{environment['num_devices']} x {environment['device']}"
 
 
-TABLES = {"vae": vae_table}
+TABLES = {"vae": vae_table, "benchmark": benchmark_table}
 
 
 def fill(text: str, results: Path) -> str:

@@ -42,8 +42,10 @@ def test_what_the_course_table_names_exists():
 
 
 def test_a_table_is_filled_in_and_nothing_else_changes(tmp_path):
-    text = "before\n<!-- table: vae -->\n<!-- end -->\nafter\n"
+    places = [f"<!-- table: {name} -->\n<!-- end -->\n" for name in tables.TABLES]
+    text = "before\n" + "between\n".join(places) + "after\n"
     filled = tables.fill(text, tables.RESULTS)
     assert filled.startswith("before\n<!-- table: vae -->\n| command")
+    assert "|\n<!-- end -->\nbetween\n<!-- table: benchmark -->\n| training step" in filled
     assert filled.endswith("|\n<!-- end -->\nafter\n")
     assert tables.fill(filled, tables.RESULTS) == filled

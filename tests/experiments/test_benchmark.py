@@ -1,0 +1,282 @@
+"""The benchmark: its counts, its turns, its tables, and what it says without PyTorch."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import pytest
+from rich.console import Console
+
+from experiments import alone, benchmark, contenders, floor, launch, tables
+from experiments.contenders import WORKLOADS, Contender
+from jaxgen.errors import InputError
+from jaxgen.layers import Conv, ConvTranspose
+from jaxgen.types import Batch
+
+
+def xla_flops(f, *args) -> float:
+    return jax.jit(f).lower(*args).cost_analysis()["flops"]
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 8])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        Conv(4, strides=(2, 2), use_bias=False, conv="lax"),
+        Conv(1, (5, 3), padding=((2, 2), (1, 1)), use_bias=False, conv="lax"),
+        ConvTranspose(4, use_bias=False, conv="lax"),
+    ],
+)
+def test_multiplications_of_a_convolution_are_those_that_xla_counts(layer, size):
+    """XLA, too, counts only where a tap lies on a pixel."""
+    x = jnp.ones((2, size, size + 1, 3))
+    variables = jax.eval_shape(lambda: layer.init(jax.random.key(0), x))
+    (found,), num_parameters = floor.layers(layer, x)
+    assert num_parameters == sum(leaf.size for leaf in jax.tree.leaves(variables))
+    assert 2 * found.macs == xla_flops(layer.apply, variables, x)
+
+
+@pytest.mark.parametrize("name", ["conv-vae", "mlp-vae"])
+def test_the_flops_of_a_step_are_most_of_those_that_xla_counts(name):
+    """The rest is Adam, normalisation, activations and noise."""
+    workload = WORKLOADS[name]
+    learner, hypers = contenders.make_learner(workload, "lax")
+    key = jax.random.key(0)
+    state = jax.eval_shape(lambda: learner.init(key, hypers))
+    images = jax.ShapeDtypeStruct((workload.batch_size, *workload.image_shape), jnp.uint8)
+    labels = jax.ShapeDtypeStruct((workload.batch_size,), jnp.int32)
+    whole = xla_flops(learner.step, state, Batch(images, labels), key)
+    assert 0.95 * whole < floor.work(workload).flops < whole
+
+
+def dense(*dims: int) -> list[int]:
+    return [i * o for i, o in pairwise(dims)]
+
+
+def test_the_work_of_the_mlp_vae_is_counted_by_hand():
+    products = [*dense(1024, 512, 512, 32), 512 * 32, *dense(32, 512, 512, 1024)]
+    num_parameters = sum(products) + 512 + 512 + 2 * 32 + 512 + 512 + 1024
+    outputs = 128 * (512 + 512 + 2 * 32 + 512 + 512 + 1024)
+    work = floor.work(WORKLOADS["mlp-vae"])
+    assert work.flops == 2 * 128 * (3 * sum(products) - 1024 * 512)
+    assert work.bytes == 4 * (7 * num_parameters + 2 * outputs)
+
+
+def test_the_flops_of_the_cgan_are_counted_by_hand():
+    """The discriminator takes the fakes forward and back, then twice as many images to learn."""
+    generator = dense(110, 128, 256, 512, 1024, 1024)
+    discriminator = dense(1034, 512, 512, 512, 1)
+    macs = 3 * sum(generator) - generator[0] + 2 * sum(discriminator)
+    macs += 2 * (3 * sum(discriminator) - discriminator[0])
+    work = floor.work(WORKLOADS["cgan"])
+    assert work.flops == 2 * 64 * macs
+    assert work.bytes > 4 * 7 * (1_757_412 + 1_055_845)
+
+
+def test_the_floor_is_products_and_traffic_one_after_the_other():
+    work = floor.Work(flops=3 * floor.PRODUCT_FLOPS, bytes=floor.STREAM_BYTES // 2)
+    assert floor.seconds(work, product_seconds=0.25, stream_seconds=0.5) == 1.0
+
+
+def test_the_machine_s_rates_are_measured_on_what_they_say(monkeypatch):
+    monkeypatch.setattr(floor, "MATRIX_SIZE", 8)
+    monkeypatch.setattr(floor, "STREAM_SIZE", 16)
+    for contender in (floor.matrix_product(), floor.stream()):
+        contender.run()
+        contender.run()
+        assert contender.num_steps == 1
+
+
+class Clock:
+    """A clock that only contenders move, and the order in which they do."""
+
+    def __init__(self):
+        self.now, self.turns = 0.0, []
+
+    def contender(self, name: str, seconds: float, num_steps: int) -> Contender:
+        def run():
+            self.turns.append(name)
+            self.now += seconds
+
+        return Contender(run, num_steps)
+
+
+def test_contenders_take_turns_there_and_back(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(benchmark.time, "perf_counter", lambda: clock.now)
+    subjects = {"slow": clock.contender("slow", 2.0, 4), "fast": clock.contender("fast", 0.25, 5)}
+    figures = benchmark.interleave(subjects, rounds=3)
+    there, back = ["slow", "fast", "fast", "fast"], ["fast", "fast", "fast", "slow"]
+    assert clock.turns == there + back + there
+    assert figures == {"slow": [500.0] * 3, "fast": [50.0] * 3}
+
+
+def test_both_sides_train_models_of_one_size():
+    pytest.importorskip("torch")
+    from experiments import course
+
+    models = {
+        "conv-vae-64": [course.VanillaVAE((3, 64, 64))],
+        "mlp-vae": [course.MLPVAE((1, 32, 32))],
+        "cgan": [course.Generator((1, 32, 32)), course.Discriminator((1, 32, 32))],
+    }
+    for name, networks in models.items():
+        learner, hypers = contenders.make_learner(WORKLOADS[name])
+        state = jax.eval_shape(learner.init, jax.random.key(0), hypers)
+        states = state[:2] if name == "cgan" else state[:1]
+        ours = sum(leaf.size for s in states for leaf in jax.tree.leaves(s.params))
+        assert ours == sum(p.numel() for network in networks for p in network.parameters())
+
+
+def record(**medians: float) -> dict:
+    """A workload's record with these medians."""
+    steps = {
+        name.replace("_", " "): {"median": ms, "min": ms - 1, "max": ms + 1, "rounds": [ms]}
+        for name, ms in medians.items()
+    }
+    return {
+        "title": "conv VAE 32x32x1, batch 64",
+        "milliseconds_per_step": steps,
+        "jaxgen_is_faster_by": {n: s["median"] / medians["jaxgen"] for n, s in steps.items()},
+        "floor": {"milliseconds": 25.0, "share_of_step": 25.0 / medians["jaxgen"]},
+    }
+
+
+WHOLE = record(
+    jaxgen=50.0, PyTorch_eager=120.0, **{"torch.compile": 105.0}, plain_Flax_in_scan=2500.0
+)
+STARTS = {
+    start: {"compile_seconds": s, "seconds_to_first_step": s + 2, "peak_memory_mib": 500.0}
+    for start, s in (("cold", 9.0), ("cached", 1.5))
+}
+
+
+def test_the_printed_table_shows_all_figures(capsys):
+    whole = WHOLE | {"alone": {"jaxgen": STARTS}, "epoch_images_per_second": 1234.5}
+    Console(width=80).print(benchmark.table({"conv-vae": whole}))
+    printed = capsys.readouterr().out
+    rows = {line[:20].strip(): line[20:].split() for line in printed.splitlines()}
+    jaxgen = ["50.0", "49.0", "to", "51.0", "1.00", "9.0/1.5", "11.0/3.5", "500"]
+    assert rows["jaxgen"] == jaxgen
+    assert rows["torch.compile"] == ["105", "104", "to", "106", "2.10"]
+    assert rows["plain Flax in scan"] == ["2500", "2499", "to", "2501", "50.00"]
+    assert rows["floor"] == ["25.0", "0.50"]
+    assert rows["whole epoch"] == ["1,234", "img/s"]
+
+
+def readme_rows(tmp_path, *records):
+    environment = {"backend": "cpu", "cpu_count": 2, "device": "cpu", "num_devices": 1}
+    workloads = {str(i): record for i, record in enumerate(records)}
+    path = tmp_path / "benchmark_cpu.json"
+    path.write_text(json.dumps({"environment": environment, "workloads": workloads}))
+    _, _, *rows = tables.benchmark_table(tmp_path).splitlines()
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+
+
+def test_the_readme_s_table_compares_with_the_faster_of_pytorch_s_two(tmp_path):
+    (row,) = readme_rows(tmp_path, WHOLE)
+    assert row == [
+        "conv VAE 32x32x1, batch 64, 2 CPU cores",
+        "50.0 (49.0 to 51.0)",
+        "120",
+        "105",
+        "**2.10**",
+        "2500",
+        "50%",
+    ]
+
+
+def test_the_readme_s_table_leaves_out_what_was_not_measured(tmp_path):
+    eager, neither = readme_rows(
+        tmp_path, record(jaxgen=50.0, PyTorch_eager=120.0), record(jaxgen=50.0)
+    )
+    assert eager[2:6] == ["120", "", "**2.40**", ""]
+    assert neither[2:6] == ["", "", "", ""]
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """`main` without measurements."""
+    monkeypatch.setattr(launch, "keep_compiled_programs", lambda: None)
+    monkeypatch.setattr(benchmark, "compare", lambda *args: WHOLE)
+
+
+def test_without_pytorch_its_columns_are_left_out_with_a_note(monkeypatch, capsys, measured):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert list(contenders.contenders(WORKLOADS["cgan"])) == ["jaxgen"]
+    benchmark.main(benchmark.Config(workloads=("cgan",), alone=False))
+    assert "PyTorch is not installed" in capsys.readouterr().out
+
+
+def test_a_compiler_that_does_not_work_is_named_and_left_out(monkeypatch, capsys):
+    def broken():
+        raise RuntimeError("No C++ compiler\n\nSet TORCH_LOGS for more")
+
+    def makers(workload):
+        return {"jaxgen": lambda: Contender(lambda: None, 1), "torch.compile": broken}
+
+    monkeypatch.setattr(benchmark, "contenders", makers)
+    assert list(benchmark.build(WORKLOADS["cgan"], Console())) == ["jaxgen"]
+    assert "left out: No C++ compiler\n" in capsys.readouterr().out
+    monkeypatch.setattr(benchmark, "contenders", lambda workload: {"jaxgen": broken})
+    with pytest.raises(RuntimeError):
+        benchmark.build(WORKLOADS["cgan"], Console())
+
+
+def test_the_results_are_written_with_their_environment(tmp_path, measured):
+    output = tmp_path / "benchmark_cpu.json"
+    benchmark.main(
+        benchmark.Config(workloads=("cgan", "mlp-vae"), rounds=3, alone=False, output=output)
+    )
+    results = json.loads(output.read_text())
+    assert results["workloads"] == {"cgan": WHOLE, "mlp-vae": WHOLE}
+    assert results["rounds"] == 3
+    assert results["environment"]["convolution"] == "matmul"
+    assert results["environment"]["load_before"] >= 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"rounds": 0}, "--rounds"), ({"output": Path("nowhere/x.json")}, "no directory nowhere")],
+)
+def test_what_cannot_be_done_is_said_before_measuring(options, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=message):
+        benchmark.main(benchmark.Config(**options))
+
+
+def test_peak_memory_is_that_of_this_process():
+    block = bytearray(os.urandom(2**20)) * 64
+    assert alone.peak_memory_mib() > len(block) / 2**20
+    assert alone.peak_memory_mib() < 64 * 1024
+
+
+@pytest.mark.slow
+def test_a_benchmark_runs_as_its_user_runs_it(tmp_path):
+    options = ["--workloads", "mlp-vae", "--rounds", "2", "--no-alone", "--output", "out.json"]
+    command = [sys.executable, "-m", "experiments.benchmark", *options]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "MLP VAE 32x32x1" in done.stdout
+    workload = json.loads((tmp_path / "out.json").read_text())["workloads"]["mlp-vae"]
+    steps = workload["milliseconds_per_step"]
+    assert set(steps) == set(contenders.contenders(WORKLOADS["mlp-vae"]))
+    for step in steps.values():
+        assert 0 < step["min"] <= step["median"] <= step["max"]
+        assert len(step["rounds"]) == 2
+    assert 0 < workload["floor"]["share_of_step"] < 1.5  # more than 1 only where others disturb
+    assert math.isclose(workload["jaxgen_is_faster_by"]["jaxgen"], 1)
+
+
+@pytest.mark.slow
+def test_a_second_start_finds_what_the_first_has_compiled():
+    starts = alone.two_starts("mlp-vae", "jaxgen")
+    assert starts["cached"]["compile_seconds"] < starts["cold"]["compile_seconds"]
+    for start in starts.values():
+        assert start["seconds_to_first_step"] > start["compile_seconds"]
+        assert start["peak_memory_mib"] > 100
