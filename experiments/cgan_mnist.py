@@ -32,6 +32,7 @@ from jaxgen.types import Batch, Learner, Metrics, State
 BEST = "test/recognised"
 EVALUATION_BATCH = 500
 NUM_JUDGED = 10_000
+NUM_IMAGES_SEEN = 480_000
 SAMPLES_PER_CLASS = 10
 WARM_UP_STEPS = 1000  # the moving average of the generator lags as far behind
 PANELS = {
@@ -74,7 +75,7 @@ class Config:
     learning_rate: float = 2e-4
     """Adam's, for both networks."""
 
-    run: tyro.conf.OmitArgPrefixes[RunOptions] = RunOptions(epochs=50)
+    run: tyro.conf.OmitArgPrefixes[RunOptions] = RunOptions()
     """What every experiment can be asked for."""
 
 
@@ -117,9 +118,14 @@ def trained_judge(sets: launch.DataSets, num_classes: int) -> tuple[judge.Judge,
     return model, params, float(accuracy)
 
 
+def default_epochs(num_images: int) -> int:
+    """50, or as many as it takes a small set to be seen often enough to draw every digit."""
+    return max(50, NUM_IMAGES_SEEN // num_images)
+
+
 def prepare(config: Config, progress: Progress) -> Experiment:
     """Loads the data and the judge. Raises InputError for what cannot be done."""
-    config, sets = launch.prepare(config, progress)
+    config, sets = launch.prepare(config, progress, default_epochs)
     num_classes = sets.num_classes
     learner = make_learner(config, sets.image_shape, num_classes)
     key = loop.split_run_key(jax.random.key(config.run.seed)).evaluate

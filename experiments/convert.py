@@ -11,7 +11,7 @@ from rich.progress import Progress
 from experiments import cgan_mnist, vae_mnist
 from experiments.experiment import adopt, initial_state
 from experiments.launch import DataSets
-from experiments.options import is_record, read_config
+from experiments.options import RunOptions, is_record, read_config
 from jaxgen import console, runs
 from jaxgen.errors import InputError
 from jaxgen.gan.models import Generator
@@ -100,7 +100,7 @@ def vae_config(weights: StateDict, objective: Any) -> vae_mnist.Config:
         hidden_dims=model.hidden_dims,
         latent_dim=model.latent_dim,
         objective=objective,
-        run=dataclasses.replace(vae_mnist.Config().run, image_size=model.image_shape[0]),
+        run=RunOptions(image_size=model.image_shape[0]),
     )
 
 
@@ -111,7 +111,7 @@ def cgan_config(generator: StateDict) -> cgan_mnist.Config:
         raise InputError("The generator's weights are those of another network.")
     return cgan_mnist.Config(
         latent_dim=model.latent_dim,
-        run=dataclasses.replace(cgan_mnist.Config().run, image_size=model.image_shape[0]),
+        run=RunOptions(image_size=model.image_shape[0]),
     )
 
 

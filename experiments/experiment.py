@@ -39,10 +39,9 @@ class Experiment(NamedTuple):
         return loop.split_run_key(jax.random.key(self.config.run.seed))
 
     @property
-    def steps_per_epoch(self) -> int:
-        """Updates in an epoch."""
-        num_examples = len(self.sets.train.label)
-        return loop.epoch_shape(num_examples, self.config.run.batch_size).num_steps
+    def epoch_shape(self) -> loop.EpochShape:
+        """How an epoch is cut into chunks, steps and batches."""
+        return loop.epoch_shape(len(self.sets.train.label), self.config.run.batch_size)
 
 
 def initial_state(experiment: Experiment) -> State:
@@ -65,7 +64,8 @@ def train(experiment: Experiment, progress: Progress) -> Path:
             state,
             experiment.sets.train,
             experiment.keys,
-            experiment.config.run,
+            experiment.epoch_shape,
+            experiment.config.run.epochs,
         ):
             _keep(experiment, run_dir, manager, epoch)
     runs.write_result(run_dir)
@@ -95,7 +95,7 @@ def _manager(experiment: Experiment, run_dir: Path) -> ocp.CheckpointManager:
 def _begin(
     experiment: Experiment, run_dir: Path, manager: ocp.CheckpointManager, state: State
 ) -> State:
-    num_steps = experiment.config.run.epochs * experiment.steps_per_epoch
+    num_steps = experiment.config.run.epochs * experiment.epoch_shape.num_steps
     config, details = experiment.config, experiment.details
     return launch.begin(run_dir, config, manager, state, num_steps, **details)
 

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -73,14 +73,21 @@ def load_data(options: RunOptions, progress: Progress) -> DataSets:
     return DataSets(name, *(jax.device_put(split) for split in splits))
 
 
-def prepare(config: Any, progress: Progress) -> tuple[Any, DataSets]:
-    """The configuration, with the true name of its data set, and that."""
+def prepare(
+    config: Any, progress: Progress, default_epochs: Callable[[int], int]
+) -> tuple[Any, DataSets]:
+    """The configuration, with all that it left open, and its data.
+
+    `default_epochs` maps the number of training images to how many passes are good by default.
+    """
     if config.run.compilation_cache:
         keep_compiled_programs()
     sets = load_data(config.run, progress)
     # Raises here what would otherwise leave an empty run directory behind
-    loop.epoch_shape(len(sets.train.label), config.run.batch_size)
-    options = dataclasses.replace(config.run, dataset=sets.name)
+    num_images = len(sets.train.label)
+    loop.epoch_shape(num_images, config.run.batch_size)
+    num_epochs = config.run.epochs or default_epochs(num_images)
+    options = dataclasses.replace(config.run, dataset=sets.name, epochs=num_epochs)
     return dataclasses.replace(config, run=options), sets
 
 
@@ -120,20 +127,20 @@ def epochs(
     state: State,
     train: Batch,
     keys: loop.RunKeys,
-    options: RunOptions,
+    shape: loop.EpochShape,
+    num_epochs: int,
 ) -> Iterator[Epoch]:
     """Trains an epoch at a time, and shows how it goes.
 
     Raises InputError at the first step with a metric that is not finite.
     """
-    shape = loop.epoch_shape(len(train.label), options.batch_size)
-    total = options.epochs * shape.num_steps
+    total = num_epochs * shape.num_steps
     task = progress.add_task("", total=total, completed=int(state.step), status="compiling")
     chunks = []
-    for chunk in loop.fit(step, state, train, keys, shape=shape, num_epochs=options.epochs):
+    for chunk in loop.fit(step, state, train, keys, shape=shape, num_epochs=num_epochs):
         check_finite(chunk.metrics, first_step=chunk.step - shape.chunk_steps)
         chunks.append(chunk)
-        rate = shape.chunk_steps * options.batch_size / chunk.seconds
+        rate = shape.chunk_steps * shape.batch_size / chunk.seconds
         losses = [name for name in chunk.metrics if name.endswith("loss")]
         status = [f"{name} {chunk.metrics[name].mean():.4g}" for name in losses]
         status = ", ".join([*status, f"{rate:,.0f} images/s"]).replace("_loss", "")

@@ -37,8 +37,9 @@ class RunOptions:
     """Smaller images are padded with black to this height and width."""
     batch_size: int = 64
     """Images for each update; the few of an epoch that fill no batch are left out."""
-    epochs: int = 25
-    """Passes through the training set."""
+    epochs: int | None = None
+    """Passes through the training set; None: 25 for a VAE, and for the cGAN 50, or more where the
+    set is small."""
     seed: int = 0
     """Of all randomness."""
     run_dir: Path | None = None

@@ -27,6 +27,7 @@ from jaxgen.vae import objectives
 from jaxgen.vae.learner import Hypers, vae
 from jaxgen.vae.models import MLPVAE, ConvVAE
 
+EPOCHS = 25
 BEST = "test/negative_elbo_nats"
 EVALUATION_BATCH = 500
 NUM_SAMPLES = 64
@@ -119,7 +120,7 @@ def make_learner(
 
 def prepare(config: Config, progress: Progress) -> Experiment:
     """Loads the data, and compiles nothing yet. Raises InputError for what cannot be done."""
-    config, sets = launch.prepare(config, progress)
+    config, sets = launch.prepare(config, progress, lambda num_images: EPOCHS)
     steps_per_epoch = loop.epoch_shape(len(sets.train.label), config.run.batch_size).num_steps
     learner = make_learner(config, sets.image_shape, steps_per_epoch)
     key = loop.split_run_key(jax.random.key(config.run.seed)).evaluate

@@ -93,6 +93,11 @@ def test_a_run_records_what_it_was_and_what_it_measured(finished):
     assert json.loads((run_dir / "result.json").read_text())["metrics"] == records[-1]
 
 
+def test_a_small_set_is_seen_more_often_by_default():
+    assert cgan_mnist.default_epochs(60_000) == 50
+    assert cgan_mnist.default_epochs(4_000) == 120
+
+
 def test_pictures_have_a_row_for_each_class_and_an_animation(finished):
     run_dir, _ = finished
     for epoch in (1, 2):

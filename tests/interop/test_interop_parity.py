@@ -46,6 +46,7 @@ SMALL = {
 COMPARED = [name for name in SMALL if name != "conv-16x16x1"]
 FULL = {
     "conv": course.VanillaVAE,
+    "conv-64x64x3": lambda: course.VanillaVAE((3, 64, 64)),
     "mlp": course.MLPVAE,
     "generator": course.Generator,
     "discriminator": lambda: course.Discriminator(dropout_rate=0.0),
@@ -195,7 +196,9 @@ def test_gan_losses_agree_in_float64(objective):
 
 
 @pytest.mark.parametrize("train", [False, True], ids=["evaluation", "training"])
-@pytest.mark.parametrize("name", ["conv", "conv-lax", "mlp", "generator", "discriminator"])
+@pytest.mark.parametrize(
+    "name", ["conv", "conv-lax", "conv-64x64x3", "mlp", "generator", "discriminator"]
+)
 def test_outputs_and_losses_agree_in_float32_at_full_size(name, train):
     network, model, variables = theirs.pair(FULL[name.removesuffix("-lax")], torch.float32)
     if name == "conv-lax":
