@@ -32,7 +32,7 @@ from jaxgen.types import Batch, Learner, Metrics, State
 BEST = "test/recognised"
 EVALUATION_BATCH = 500
 NUM_JUDGED = 10_000
-NUM_IMAGES_SEEN = 480_000
+NUM_IMAGES_SEEN = 400_000
 SAMPLES_PER_CLASS = 10
 WARM_UP_STEPS = 1000  # the moving average of the generator lags as far behind
 PANELS = {
@@ -55,7 +55,7 @@ class Config:
     """Trains the conditional GAN on digits, and asks a judge whether it draws what it should."""
 
     objective: Literal["least-squares", "minimax", "non-saturating", "hinge", "wasserstein"] = (
-        "least-squares"
+        "non-saturating"
     )
     """What the two networks minimise."""
     penalty: Literal["none", "gradient", "r1"] = "none"

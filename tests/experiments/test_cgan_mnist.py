@@ -95,7 +95,7 @@ def test_a_run_records_what_it_was_and_what_it_measured(finished):
 
 def test_a_small_set_is_seen_more_often_by_default():
     assert cgan_mnist.default_epochs(60_000) == 50
-    assert cgan_mnist.default_epochs(4_000) == 120
+    assert cgan_mnist.default_epochs(4_000) == 100
 
 
 def test_pictures_have_a_row_for_each_class_and_an_animation(finished):
@@ -121,7 +121,7 @@ def test_a_resumed_run_ends_the_same_to_the_bit(finished):
         (["--resume", "whole"], "is finished: ask for more --epochs"),
         (["--resume", "whole", "--epochs", 1], "is finished: ask for more --epochs"),
         (["--resume", "whole", "--ema-decay", 0.9], r"ema_decay \(0.5 there, 0.9 here\)"),
-        (["--resume", "whole", "--objective", "hinge"], "least-squares there, hinge here"),
+        (["--resume", "whole", "--objective", "hinge"], "non-saturating there, hinge here"),
     ],
 )
 def test_a_finished_run_is_left_as_it_is(finished, options, hint):
