@@ -172,8 +172,11 @@ def start(like, variables):
 
 def assert_same_parameters(model, state, network):
     ours = to_numpy(model, state.variables)
+    cancelled = theirs.biases_before_norms(network)
     for name, parameter in network.named_parameters():
-        assert_close(ours[name], parameter.detach(), 1e-9, name)
+        # Their gradient is rounding alone, about 1e-16, which Adam divides by its epsilon of 1e-8
+        tolerance = 1e-7 if name in cancelled else 1e-9
+        assert_close(ours[name], parameter.detach(), tolerance, name)
     for name, buffer in network.named_buffers():
         if name.endswith("running_mean"):
             assert_close(ours[name], buffer, 1e-9, name)

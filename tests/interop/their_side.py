@@ -64,3 +64,14 @@ def count_normalised(network):
                 )
             )
     return counts
+
+
+def biases_before_norms(network):
+    """Names of the biases that BatchNorm's mean takes out again."""
+    return {
+        f"{name}.{position}.bias"
+        for name, module in network.named_modules()
+        if isinstance(module, torch.nn.Sequential)
+        for position, after in enumerate(module[1:])
+        if isinstance(after, BATCH_NORMS)
+    }
