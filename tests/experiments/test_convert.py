@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from functools import partial
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -153,7 +154,7 @@ def test_a_directory_that_is_no_run_or_has_no_weights_yet_is_refused(tmp_path):
 def test_the_command_says_in_a_line_what_is_wrong(tmp_path):
     (tmp_path / "weights.safetensors").write_text("no weights")
     done = subprocess.run(
-        ["jaxgen", "convert", "weights.safetensors", "run"],
+        [Path(sys.executable).parent / "jaxgen", "convert", "weights.safetensors", "run"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
