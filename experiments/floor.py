@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from experiments.contenders import Contender, Workload
-from jaxgen.gan.models import Discriminator, Generator
+from jaxgen.gan.models import Discriminator, Generator, JoinedDense
 from jaxgen.layers import Axis, Conv, ConvTranspose
 from jaxgen.vae.models import MLPVAE, ConvVAE
 
@@ -73,8 +73,9 @@ def layers(model: nn.Module, *inputs: Any, **options: Any) -> tuple[list[Layer],
 
     def record(call, args, kwargs, context):
         y = call(*args, **kwargs)
-        if isinstance(context.module, nn.Dense | Conv | ConvTranspose):
-            found.append(Layer(_layer_macs(context.module, args[0].shape, y.shape), y.size))
+        if isinstance(context.module, nn.Dense | JoinedDense | Conv | ConvTranspose):
+            x = (*args[0].shape[:-1], sum(arg.shape[-1] for arg in args))
+            found.append(Layer(_layer_macs(context.module, x, y.shape), y.size))
         return y
 
     with nn.intercept_methods(record):
@@ -86,7 +87,7 @@ def layers(model: nn.Module, *inputs: Any, **options: Any) -> tuple[list[Layer],
 def _layer_macs(layer: nn.Module, x: tuple[int, ...], y: tuple[int, ...]) -> int:
     """A product for each pair of channels, wherever a tap of the kernel meets a pixel."""
     pairs = x[-1] * y[-1]
-    if isinstance(layer, nn.Dense):
+    if isinstance(layer, nn.Dense | JoinedDense):
         return math.prod(x[:-1]) * pairs
     assert isinstance(layer, Conv | ConvTranspose)
     sides = zip(x[1:3], y[1:3], layer.kernel_size, layer.strides, layer.padding, strict=True)

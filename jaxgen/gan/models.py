@@ -10,6 +10,7 @@ import math
 
 import jax.numpy as jnp
 from flax import linen as nn
+from flax.linen.dtypes import promote_dtype
 from flax.typing import Dtype
 from jaxtyping import Array, Float, Int
 
@@ -17,6 +18,8 @@ from jaxgen.layers import at_least_float32
 
 Images = Float[Array, "b h w c"]
 Labels = Int[Array, "b"]
+
+UNIFORM = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")  # in +-1/sqrt(fan_in)
 
 
 class Generator(nn.Module):
@@ -57,14 +60,36 @@ class Discriminator(nn.Module):
     @nn.compact
     def __call__(self, images: Images, labels: Labels, *, train: bool) -> Float[Array, "b"]:
         """Logits; with `train`, units drop out by the key `rngs={"dropout": key}`."""
-        x = images.reshape(-1, math.prod(self.image_shape))
-        x = jnp.concatenate([x, _embed(self.num_classes, self.dtype)(labels)], axis=-1)
-        for i, dim in enumerate(self.hidden_dims):
+        pixels = images.reshape(-1, math.prod(self.image_shape))
+        embedding = _embed(self.num_classes, self.dtype)(labels)
+        first, *others = self.hidden_dims
+        x = nn.leaky_relu(JoinedDense(first, self.dtype)(pixels, embedding), 0.2)
+        for dim in others:
             x = _dense(dim, self.dtype)(x)
-            if i > 0:
-                x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
+            x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
             x = nn.leaky_relu(x, 0.2)
         return at_least_float32(_dense(1, self.dtype)(x)).squeeze(-1)
+
+
+class JoinedDense(nn.Module):
+    """`nn.Dense` on two inputs side by side, without joining them.
+
+    Each has a gradient of its own, so that of the images is computed only where it is needed: the
+    discriminator's own update needs that of the embedding alone.
+    """
+
+    features: int
+    dtype: Dtype | None = None
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b d"], y: Float[Array, "b e"]) -> Float[Array, "b f"]:
+        """[x, y] @ kernel + bias."""
+        shape = (x.shape[-1] + y.shape[-1], self.features)
+        kernel = self.param("kernel", UNIFORM, shape)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        x, y, kernel, bias = promote_dtype(x, y, kernel, bias, dtype=self.dtype)
+        x_kernel, y_kernel = jnp.split(kernel, [x.shape[-1]])
+        return x @ x_kernel + y @ y_kernel + bias
 
 
 def _embed(num_classes: int, dtype: Dtype | None) -> nn.Embed:
@@ -74,6 +99,5 @@ def _embed(num_classes: int, dtype: Dtype | None) -> nn.Embed:
 
 
 def _dense(dim: int, dtype: Dtype | None) -> nn.Dense:
-    """PyTorch's kernel, uniform in +-1/sqrt(fan_in); its small random biases are zeros here."""
-    init = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
-    return nn.Dense(dim, kernel_init=init, dtype=dtype)
+    """PyTorch's kernel; its small random biases are zeros here."""
+    return nn.Dense(dim, kernel_init=UNIFORM, dtype=dtype)

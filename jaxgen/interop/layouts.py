@@ -104,22 +104,25 @@ def entries(model: Model) -> Iterator[Entry]:
             yield from _mlp_vae(model)
         case Generator():
             yield from _embedding("label_emb", "Embed_0")
-            position = 0  # in the course's Sequential, where activations and dropout count, too
-            for i in range(len(model.hidden_dims)):
-                yield from _linear(f"model.{position}", f"Dense_{i}")
+            num_blocks = len(model.hidden_dims)
+            for i in range(num_blocks):
+                yield from _linear(_gan_layer(i), f"Dense_{i}")
                 if i > 0:
-                    yield from _batch_norm(f"model.{position + 1}", f"BatchNorm_{i - 1}")
-                position += 2 if i == 0 else 3
-            last = f"Dense_{len(model.hidden_dims)}"
-            yield from _linear(f"model.{position}", last, outputs=_pixels(*model.image_shape))
+                    yield from _batch_norm(f"model.{3 * i}", f"BatchNorm_{i - 1}")
+            pixels = _pixels(*model.image_shape)
+            yield from _linear(_gan_layer(num_blocks), f"Dense_{num_blocks}", outputs=pixels)
         case Discriminator():
             yield from _embedding("label_embedding", "Embed_0")
             pixels = _pixels(*model.image_shape)
             inputs = np.concatenate([pixels, len(pixels) + np.arange(model.num_classes)])
-            position = 0
-            for i in range(len(model.hidden_dims) + 1):
-                yield from _linear(f"model.{position}", f"Dense_{i}", inputs if i == 0 else None)
-                position += 2 if i == 0 else 3
+            yield from _linear(_gan_layer(0), "JoinedDense_0", inputs)
+            for i in range(len(model.hidden_dims)):
+                yield from _linear(_gan_layer(i + 1), f"Dense_{i}")
+
+
+def _gan_layer(index: int) -> str:
+    """In the course's Sequential activations count, too, and from the second block on a norm."""
+    return f"model.{max(0, 3 * index - 1)}"
 
 
 def _conv_vae(model: ConvVAE) -> Iterator[Entry]:

@@ -115,8 +115,8 @@ def test_extremes(name, bias):
     learner = build(name)
     state = learner.init(KEY, Hypers())
     params = dict(state.discriminator.params)
-    last = params["Dense_2"]
-    params["Dense_2"] = {"kernel": last["kernel"] * 100, "bias": last["bias"] + bias}
+    last = params["Dense_1"]
+    params["Dense_1"] = {"kernel": last["kernel"] * 100, "bias": last["bias"] + bias}
     state = state._replace(discriminator=state.discriminator.replace(params=params))
     new_state, metrics = learner.step(state, batch(), KEY)
     chex.assert_tree_all_finite(jax.tree.leaves((new_state, metrics)))

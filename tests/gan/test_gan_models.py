@@ -118,9 +118,9 @@ def test_discriminator_is_the_formula():
     x = np.concatenate(
         [np.float64(images).reshape(9, -1), p["Embed_0"]["embedding"][labels]], axis=1
     )
-    for i in range(3):
-        x = leaky_relu(dense(p[f"Dense_{i}"], x))
-    np.testing.assert_allclose(logits, dense(p["Dense_3"], x)[:, 0], atol=1e-5)
+    for name in ("JoinedDense_0", "Dense_0", "Dense_1"):
+        x = leaky_relu(dense(p[name], x))
+    np.testing.assert_allclose(logits, dense(p["Dense_2"], x)[:, 0], atol=1e-5)
 
 
 def test_dropout_is_the_key_s_and_only_in_training():

@@ -113,7 +113,7 @@ def test_every_discriminator_step_sees_its_part_of_the_batch(i):
     changed = Batch(jnp.asarray(image), batch().label)
     one, _ = learner.step(state, batch(), KEY)
     two, _ = learner.step(state, changed, KEY)
-    kernels = [x.discriminator.params["Dense_0"]["kernel"] for x in (one, two)]
+    kernels = [x.discriminator.params["JoinedDense_0"]["kernel"] for x in (one, two)]
     assert (kernels[0] != kernels[1]).any()
     chex.assert_trees_all_equal(one.generator.params, two.generator.params)
 
