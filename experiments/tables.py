@@ -7,6 +7,8 @@ A result is the `result.json` of a finished run, copied to `experiments/results/
 """
 
 import json
+import re
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,35 @@ def _vae_row(result: dict[str, Any]) -> str:
         f"| **{metrics['test/negative_elbo_nats']:.2f}** "
         f"| {config['dataset']}, seed {config['seed']}, {metrics['epoch']} epochs, "
         f"{minutes:.1f} min on {_device(environment)} |"
+    )
+
+
+def cgan_table(results: Path) -> str:
+    """What the cGAN reached: a row for each command, over the seeds of its `cgan_*.json`."""
+    rows = [
+        "| command | recognised as the class asked for | seeds | training on |",
+        "|---|---|---|---|",
+    ]
+    by_command: dict[str, list[dict[str, Any]]] = {}
+    for path in sorted(results.glob("cgan_*.json")):
+        result = json.loads(path.read_text())
+        command = re.sub(r" --seed \d+", "", result["environment"]["command"])
+        by_command.setdefault(command, []).append(result)
+    rows += [_cgan_row(command, of_seeds) for command, of_seeds in by_command.items()]
+    return "\n".join(rows)
+
+
+def _cgan_row(command: str, of_seeds: list[dict[str, Any]]) -> str:
+    shares = [result["metrics"]["test/recognised"] for result in of_seeds]
+    spread = f" ± {statistics.stdev(shares):.2%}" if len(shares) > 1 else ""
+    seeds = ", ".join(str(result["config"]["seed"]) for result in of_seeds)
+    config, environment = of_seeds[0]["config"], of_seeds[0]["environment"]
+    minutes = statistics.mean(result["training_seconds"] for result in of_seeds) / 60
+    return (
+        f"| `{command}` | **{statistics.mean(shares):.2%}**{spread} "
+        f"({environment['judge_accuracy']:.2%} of real test images) | {seeds} "
+        f"| {config['dataset']}, {config['epochs']} epochs, {minutes:.1f} min on "
+        f"{_device(environment)} |"
     )
 
 
@@ -69,7 +100,7 @@ def _device(environment: dict[str, Any]) -> str:
     return f"{environment['num_devices']} x {environment['device']}"
 
 
-TABLES = {"vae": vae_table, "benchmark": benchmark_table}
+TABLES = {"vae": vae_table, "cgan": cgan_table, "benchmark": benchmark_table}
 
 
 def fill(text: str, results: Path) -> str:

@@ -1,6 +1,7 @@
 """The README tells the truth: its code runs and its tables are those of the committed results."""
 
 import importlib
+import json
 import re
 from pathlib import Path
 
@@ -21,6 +22,18 @@ def test_a_changed_result_changes_the_table(tmp_path):
         digits = re.sub(r'("test/negative_elbo_nats": )[\d.]+', r"\g<1>12.25", path.read_text())
         (tmp_path / path.name).write_text(digits)
     assert "**12.25**" in tables.fill(README.read_text(), tmp_path)
+
+
+def test_the_seeds_of_a_command_share_a_row(tmp_path):
+    for seed, share in enumerate((0.9, 0.8)):
+        result = json.loads((tables.RESULTS / "cgan_builtin.json").read_text())
+        result["environment"]["command"] = f"python -m experiments.cgan_mnist --seed {seed}"
+        result["metrics"]["test/recognised"] = share
+        result["config"]["seed"] = seed
+        (tmp_path / f"cgan_{seed}.json").write_text(json.dumps(result))
+    *_, row = tables.cgan_table(tmp_path).splitlines()
+    assert row.startswith("| `python -m experiments.cgan_mnist` | **85.00%** ± 7.07% (96.40% of")
+    assert "| 0, 1 |" in row
 
 
 @pytest.mark.slow
