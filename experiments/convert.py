@@ -50,6 +50,8 @@ def convert(
         data_dir: Where TensorFlow Datasets keeps prepared sets.
         manual_dir: A directory with the original .gz files of MNIST or its kin.
     """
+    if target.exists():
+        raise InputError(f"{target} exists already: choose another name.")
     if source.is_dir():
         save_weights(source, target)
         print(f"weights: {target}")
@@ -144,8 +146,6 @@ def begin_cgan(config: cgan_mnist.Config, networks: Networks, progress: Progress
 
 def save_weights(run_dir: Path, path: Path) -> None:
     """Writes the weights that the run has reached."""
-    if path.exists():
-        raise InputError(f"{path} exists already: choose another name.")
     record = runs.read_config(run_dir)
     module = vae_mnist if is_record(vae_mnist.Config, record) else cgan_mnist
     config = read_config(module.Config, run_dir)

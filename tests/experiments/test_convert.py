@@ -136,7 +136,7 @@ def test_a_generator_alone_is_not_enough(tmp_path):
 def test_nothing_that_exists_is_written_over(vae_run, tmp_path):
     run_dir, weights = vae_run
     save(tmp_path / "vae.safetensors", weights)
-    with pytest.raises(InputError, match="exists already"):
+    with pytest.raises(InputError, match="exists already: choose another name"):
         SMALL(tmp_path / "vae.safetensors", run_dir)
     with pytest.raises(InputError, match="exists already"):
         convert(run_dir, tmp_path / "vae.safetensors")
