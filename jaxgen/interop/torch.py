@@ -3,6 +3,7 @@
 PyTorch itself is imported by `to_torch`, and where a file is PyTorch's own.
 """
 
+import io
 import re
 from collections.abc import Mapping
 from functools import partial
@@ -97,16 +98,30 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def save(path: Path, state_dict: Mapping[str, np.ndarray]) -> None:
-    """Writes a state dict that PyTorch can load, as the file's suffix says; see `load`."""
+    """Writes a state dict that PyTorch can load, as the file's suffix says; see `load`.
+
+    All of it or nothing: raises InputError where there is no such directory, and the OSError of a
+    full disk.
+    """
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"There is no directory {path.parent}: make it, then try again.")
     match path.suffix:
         case ".safetensors":
-            _import_safetensors().numpy.save_file(dict(state_dict), path)
+            data = _import_safetensors().numpy.save(dict(state_dict))
         case ".pt" | ".pth" | ".ckpt":
             torch = _import_torch()
             tensors = {name: torch.tensor(array) for name, array in state_dict.items()}
-            torch.save({"state_dict": tensors} if path.suffix == ".ckpt" else tensors, path)
+            buffer = io.BytesIO()
+            torch.save({"state_dict": tensors} if path.suffix == ".ckpt" else tensors, buffer)
+            data = buffer.getvalue()
         case _:
             raise InputError(_unknown_suffix(path))
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _shapes(model: Model) -> dict[tuple[str, ...], tuple[int, ...]]:

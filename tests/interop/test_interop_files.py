@@ -1,8 +1,10 @@
 """Files of weights, and what is wrong with them."""
 
+import errno
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -120,6 +122,21 @@ def test_several_networks_in_one_file_keep_their_names(state_dict, tmp_path):
     assert set(load(tmp_path / "gan.pt")) == {
         f"{network}.{name}" for network in ("generator", "discriminator") for name in state_dict
     }
+
+
+def test_no_half_of_a_file_stays_where_it_cannot_be_written(state_dict, tmp_path, monkeypatch):
+    with pytest.raises(InputError, match=r"There is no directory .*missing: make it"):
+        save(tmp_path / "missing" / "weights.safetensors", state_dict)
+
+    def fill_up(path, data):
+        with path.open("wb") as file:
+            file.write(data[:10])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", fill_up)
+    with pytest.raises(OSError, match="No space left"):
+        save(tmp_path / "weights.safetensors", state_dict)
+    assert list(tmp_path.iterdir()) == []
 
 
 class Malicious:
