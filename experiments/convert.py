@@ -9,7 +9,7 @@ import tyro
 from rich.progress import Progress
 
 from experiments import cgan_mnist, vae_mnist
-from experiments.experiment import adopt, initial_state
+from experiments.experiment import adopt, initial_state, open_manager
 from experiments.launch import DataSets
 from experiments.options import RunOptions, is_record, read_config
 from jaxgen import console, runs
@@ -151,9 +151,7 @@ def save_weights(run_dir: Path, path: Path) -> None:
     config = read_config(module.Config, run_dir)
     with console.progress_bar() as progress:
         experiment = module.prepare(config, progress)
-    with checkpoint.open_manager(
-        runs.checkpoints_path(run_dir), experiment.best, experiment.mode
-    ) as manager:
+    with open_manager(experiment, run_dir) as manager:
         if manager.latest_step() is None:
             raise InputError(f"{run_dir} has no checkpoint yet: finish an epoch of it first.")
         state = checkpoint.restore_latest(manager, initial_state(experiment))

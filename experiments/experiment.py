@@ -49,6 +49,12 @@ def initial_state(experiment: Experiment) -> State:
     return jax.jit(experiment.learner.init)(experiment.keys.init, experiment.hypers)
 
 
+def open_manager(experiment: Experiment, run_dir: Path) -> ocp.CheckpointManager:
+    """The checkpoints of a run; see `checkpoint.open_manager`."""
+    path = runs.checkpoints_path(run_dir)
+    return checkpoint.open_manager(path, experiment.best, experiment.mode)
+
+
 def train(experiment: Experiment, progress: Progress) -> Path:
     """Trains to the last epoch, from the start or from where the run to resume has come.
 
@@ -56,7 +62,7 @@ def train(experiment: Experiment, progress: Progress) -> Path:
     """
     state = initial_state(experiment)
     run_dir = _open(experiment, progress)
-    with _manager(experiment, run_dir) as manager:
+    with open_manager(experiment, run_dir) as manager:
         state = _begin(experiment, run_dir, manager, state)
         for epoch in launch.epochs(
             progress,
@@ -75,7 +81,7 @@ def train(experiment: Experiment, progress: Progress) -> Path:
 def adopt(experiment: Experiment, state: State, progress: Progress) -> Path:
     """A run directory that begins with `state`, looked at as if it came out of an epoch 0."""
     run_dir = _open(experiment, progress)
-    with _manager(experiment, run_dir) as manager:
+    with open_manager(experiment, run_dir) as manager:
         _begin(experiment, run_dir, manager, state)
         _keep(experiment, run_dir, manager, launch.Epoch(state, 0, int(state.step), 0.0, {}))
     return run_dir
@@ -85,11 +91,6 @@ def _open(experiment: Experiment, progress: Progress) -> Path:
     run_dir = launch.open_run(experiment.config.run, experiment.name)
     progress.console.print(f"run directory: {run_dir}")
     return run_dir
-
-
-def _manager(experiment: Experiment, run_dir: Path) -> ocp.CheckpointManager:
-    path = runs.checkpoints_path(run_dir)
-    return checkpoint.open_manager(path, experiment.best, experiment.mode)
 
 
 def _begin(
