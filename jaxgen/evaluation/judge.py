@@ -62,7 +62,8 @@ def train(judge: Judge, data: Batch, key: Key[Array, ""]) -> PyTree:
         return state.apply_gradients(grads=grads), {"loss": loss}
 
     state = jax.jit(init)(keys.init)
-    for chunk in loop.fit(step, state, data, keys, shape=shape, num_epochs=num_epochs):
+    train_chunk = loop.trainer(step)
+    for chunk in loop.fit(train_chunk, state, data, keys, shape=shape, num_epochs=num_epochs):
         state = chunk.state
     return state.params
 

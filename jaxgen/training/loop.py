@@ -4,11 +4,12 @@ Randomness is a function of (run key, step), so the state's step counter is the 
 run: no key and no iterator is ever saved.
 """
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,9 +18,14 @@ from jax import lax
 from jaxtyping import Array, Int, Key
 
 from jaxgen.errors import InputError
+from jaxgen.training import devices
+from jaxgen.training.devices import Layout
+from jaxgen.training.population import guarded
 from jaxgen.types import Batch, Metrics, State
 
 Step = Callable[[State, Batch, Key[Array, ""]], tuple[State, Metrics]]
+TrainChunk = Any  # jitted (state, data, rows, key, start) -> (state, metrics)
+Stream = Callable[[int], Iterator[Batch]]  # from a chunk on: [steps, b, ...] or [members, steps...]
 
 CHUNK_STEPS = range(25, 51)
 
@@ -81,17 +87,36 @@ def epoch_order(
 def train_chunk(
     step: Step,
     state: State,
-    data: Batch,
-    order: Int[Array, "steps b"],
+    data: Batch | None,
+    rows: Int[Array, "steps b"] | Batch,
     key: Key[Array, ""],
 ) -> tuple[State, Metrics]:
-    """One update for each row of `order`, as one scan; each metric comes back as `[steps]`."""
+    """One update for each row, as one scan; each metric comes back as `[steps]`.
 
-    def body(state: State, indices: Int[Array, "b"]) -> tuple[State, Metrics]:
-        batch = jax.tree.map(lambda array: array[indices], data)
+    Rows are indices into `data` or, without it, the batches themselves.
+    """
+
+    def body(state: State, row: Int[Array, "b"] | Batch) -> tuple[State, Metrics]:
+        batch = row if data is None else jax.tree.map(lambda array: array[row], data)
         return step(state, batch, jax.random.fold_in(key, state.step))
 
-    return lax.scan(body, state, order)
+    return lax.scan(body, state, rows)
+
+
+def trainer(step: Step, layout: Layout | None = None) -> TrainChunk:
+    """`train_chunk` of one run, or of a population, guarded and compiled: what `fit` runs.
+
+    It gives its state away.
+    """
+    layout = layout or devices.layout()
+    train = guarded(partial(train_chunk, step))
+    members, shared, rows = layout.members, layout.shared, layout.rows
+    return jax.jit(
+        layout.lift(train, (0, None, 0, 0, None)),
+        donate_argnums=0,
+        in_shardings=(members, shared, rows, members, shared),
+        out_shardings=(members, shared),
+    )
 
 
 def evaluate(
@@ -120,39 +145,69 @@ class Chunk(NamedTuple):
     """What a run has to show after some steps of an epoch."""
 
     state: State
-    metrics: dict[str, np.ndarray]  # on the host, each [steps]
+    metrics: dict[str, np.ndarray]  # on the host, each [steps], or [members, steps]
     epoch: int  # counted from 0
     step: int  # updates so far
     seconds: float  # since the chunk before
     ends_epoch: bool
 
 
+def num_updates(state: State) -> int:
+    """How many updates a run has behind it: of a population, those members that went on."""
+    return int(jax.jit(jnp.max)(state.step))
+
+
+def rows_in_memory(
+    key: Key[Array, "..."], num_examples: int, shape: EpochShape, layout: Layout, first_chunk: int
+) -> Iterator[Int[Array, "... steps b"]]:
+    """Which examples each step of a chunk sees, from one chunk on without an end."""
+    make_order = jax.jit(
+        layout.lift(partial(epoch_order, num_examples=num_examples, shape=shape), (0, None))
+    )
+    pick = jax.jit(
+        layout.lift(lambda order, position: order[position], (0, None)), out_shardings=layout.rows
+    )
+    order = None
+    for chunk in itertools.count(first_chunk):
+        epoch, position = divmod(chunk, shape.num_chunks)
+        if order is None or position == 0:
+            order = make_order(key, epoch)
+        yield pick(order, position)
+
+
 def fit(
-    step: Step,
+    train: TrainChunk,
     state: State,
-    data: Batch,
+    data: Batch | Stream,
     keys: RunKeys,
     *,
     shape: EpochShape,
     num_epochs: int,
+    layout: Layout | None = None,
 ) -> Iterator[Chunk]:
     """Trains from wherever `state` is to the end of epoch `num_epochs`, a chunk at a time.
 
-    `data` lies on the device. The state of a chunk is given away to the next one: use it, or copy
-    it, before asking for that.
+    `train` comes from `trainer`, with the same layout. `data` lies on the device, or is streamed
+    to it. The state of a chunk is given away to the next one: use it, or copy it, before asking
+    for that.
     """
-    make_order = jax.jit(partial(epoch_order, num_examples=len(data.label), shape=shape))
-    train = jax.jit(partial(train_chunk, step), donate_argnums=0)
+    layout = layout or devices.layout()
+    state, keys = jax.device_put((state, keys), layout.members)
+    first_chunk = num_updates(state) // shape.chunk_steps
+    if isinstance(data, Batch):
+        data = jax.device_put(data, layout.shared)
+        rows = rows_in_memory(keys.order, len(data.label), shape, layout, first_chunk)
+    else:
+        data, rows = None, data(first_chunk)
 
-    first_chunk = int(state.step) // shape.chunk_steps
-    order = None
+    row = next(rows)
     for chunk in range(first_chunk, num_epochs * shape.num_chunks):
         start = time.perf_counter()
-        epoch, position = divmod(chunk, shape.num_chunks)
-        if order is None or position == 0:
-            order = make_order(keys.order, epoch)
-        state, metrics = train(state, data, order[position], keys.step)
+        step = chunk * shape.chunk_steps
+        state, metrics = train(state, data, row, keys.step, np.int32(step))
+        row = next(rows)  # while the device is at work
         metrics = jax.device_get(metrics)
-        num_steps = (chunk + 1) * shape.chunk_steps
         seconds = time.perf_counter() - start
-        yield Chunk(state, metrics, epoch, num_steps, seconds, position == shape.num_chunks - 1)
+        epoch, position = divmod(chunk, shape.num_chunks)
+        ends_epoch = position == shape.num_chunks - 1
+        yield Chunk(state, metrics, epoch, step + shape.chunk_steps, seconds, ends_epoch)

@@ -48,7 +48,8 @@ def make_learner():
 
 def run(learner, state, shape, num_epochs):
     keys = loop.split_run_key(jax.random.key(0))
-    return loop.fit(learner.step, state, make_data(), keys, shape=shape, num_epochs=num_epochs)
+    train = loop.trainer(learner.step)
+    return loop.fit(train, state, make_data(), keys, shape=shape, num_epochs=num_epochs)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,111 @@
+"""Where a run lies: a mesh of devices with the axes `member` and `batch`.
+
+Members of a population go to different devices along the one, the examples of each batch along the
+other. Models and algorithms know nothing of it: XLA divides their programs as these shardings of
+their inputs and outputs demand.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+from jaxtyping import PyTree
+
+from jaxgen.errors import InputError
+from jaxgen.training.population import Lift, Strategy, alone, one_by_one, sharded
+
+
+class Layout(NamedTuple):
+    """The devices of a run, and how its members share them."""
+
+    mesh: Mesh
+    num_members: int | None  # None: one run, whose arrays have no member axis
+    strategy: Strategy | None
+    lift: Lift
+
+    @property
+    def members(self) -> NamedSharding:
+        """Of what each member has of its own: states, keys, hyperparameters."""
+        return NamedSharding(self.mesh, P() if self.num_members is None else P("member"))
+
+    @property
+    def shared(self) -> NamedSharding:
+        """Of what is the same everywhere: data, and all that goes back to the host."""
+        return NamedSharding(self.mesh, P())
+
+    @property
+    def rows(self) -> NamedSharding:
+        """Of a chunk's batches, or of their indices: `[members, steps, b]`."""
+        batch = (None, "batch")
+        return NamedSharding(self.mesh, P(*batch if self.num_members is None else ("member", *batch)))
+
+    @property
+    def batch_devices(self) -> int:
+        """Among how many devices a batch is split."""
+        return self.mesh.shape["batch"]
+
+
+def default_strategy() -> Strategy:
+    """How members share one device: one after the other on CPU, side by side elsewhere.
+
+    Measured by `python -m experiments.benchmark population`: a CPU gains nothing from wider
+    arrays, while one small model leaves most of an accelerator idle.
+    """
+    return "map" if jax.default_backend() == "cpu" else "vmap"
+
+
+def layout(
+    num_members: int | None = None, strategy: Strategy | None = None, batch_devices: int = 1
+) -> Layout:
+    """The layout of one run, or of a population.
+
+    Without a strategy, members are spread over as many devices as divide their number. Raises
+    InputError if they, or the devices, cannot be divided as asked.
+    """
+    num_devices = jax.device_count()
+    if num_devices % batch_devices:
+        raise InputError(
+            f"{num_devices} devices cannot be divided into groups of {batch_devices}, which would "
+            "share a batch: choose --batch-devices that divides their number."
+        )
+    groups = num_devices // batch_devices
+    if num_members is None:
+        used, lift = 1, alone
+    else:
+        used = groups if strategy == "shard" else 1
+        if strategy is None:
+            used = math.gcd(num_members, groups)
+            strategy = "shard" if used > 1 else default_strategy()
+        if num_members % used:
+            raise InputError(
+                f"{num_members} members cannot be divided among {used} devices: change "
+                f"--num-seeds or the sweep to a multiple of {used}, or choose another --strategy."
+            )
+        within = {"vmap": jax.vmap, "map": one_by_one}
+        lift = within.get(strategy) or sharded(used, within[default_strategy()])
+    if jax.process_count() > 1 and used * batch_devices < num_devices:
+        raise InputError(
+            f"{num_members or 1} run(s) with batches split among {batch_devices} would leave some "
+            f"of the {num_devices} devices idle, which several processes cannot: use "
+            "--batch-devices, --num-seeds or --sweep so that all have work."
+        )
+    mesh = jax.make_mesh(
+        (used, batch_devices),
+        ("member", "batch"),
+        axis_types=(AxisType.Auto,) * 2,
+        devices=jax.devices()[: used * batch_devices],
+    )
+    return Layout(mesh, num_members, strategy, lift)
+
+
+def place(tree: PyTree[np.ndarray], sharding: NamedSharding) -> PyTree[jax.Array]:
+    """Host arrays, which every process has whole, onto the devices."""
+
+    def placed(array: Any) -> jax.Array:
+        array = np.asarray(array)
+        return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
+
+    return jax.tree.map(placed, tree)
