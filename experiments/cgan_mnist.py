@@ -12,14 +12,14 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import tyro
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Key
 from rich.progress import Progress
 
 from experiments import launch
-from experiments.experiment import Experiment, train
+from experiments.experiment import Drawn, Experiment, picture_places, show_result, train
 from experiments.options import RunOptions, command_line
+from experiments.records import told
 from jaxgen import console, pictures, runs
 from jaxgen.evaluation import judge
 from jaxgen.evaluation.collapse import collapse
@@ -30,8 +30,10 @@ from jaxgen.training import checkpoint, loop
 from jaxgen.types import Batch, Learner, Metrics, State
 
 BEST = "test/recognised"
+MODE: Literal["min", "max"] = "max"
 EVALUATION_BATCH = 500
 NUM_JUDGED = 10_000
+NUM_JUDGE_IMAGES = 60_000  # that the judge learns from: all of MNIST
 NUM_IMAGES_SEEN = 400_000
 SAMPLES_PER_CLASS = 10
 WARM_UP_STEPS = 1000  # the moving average of the generator lags as far behind
@@ -48,6 +50,16 @@ OBJECTIVES = {
     "wasserstein": objectives.wasserstein,
 }
 PENALTIES = {"none": None, "gradient": objectives.gradient_penalty, "r1": objectives.r1}
+
+
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+    """Values to train with, one member of the population for each; several lists are crossed."""
+
+    learning_rate: tuple[float, ...] = ()
+    """In place of --learning-rate."""
+    penalty_weight: tuple[float, ...] = ()
+    """In place of --penalty-weight."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +87,8 @@ class Config:
     learning_rate: float = 2e-4
     """Adam's, for both networks."""
 
+    sweep: Sweep = Sweep()
+    """Trains a population: one run for each value."""
     run: tyro.conf.OmitArgPrefixes[RunOptions] = RunOptions()
     """What every experiment can be asked for."""
 
@@ -101,13 +115,15 @@ def make_learner(config: Config, image_shape: tuple[int, int, int], num_classes:
 
 
 def trained_judge(sets: launch.DataSets, num_classes: int) -> tuple[judge.Judge, Any, float]:
-    """A judge trained on these very images, once; and its accuracy on the test images."""
+    """A judge trained on the first of these very images, once; and its accuracy on test images."""
     model = judge.Judge(num_classes)
-    images = np.asarray(sets.train.image)
-    fingerprint = hashlib.sha256(images.tobytes()).hexdigest()[:12]
+    images = jax.device_get(jax.tree.map(lambda array: array[:NUM_JUDGE_IMAGES], sets.train))
+    if sets.is_streamed:
+        images = sets.pad(images)
+    fingerprint = hashlib.sha256(images.image.tobytes()).hexdigest()[:12]
     params = checkpoint.remember(
         launch.cache_dir() / f"judge-{fingerprint}-{judge.NUM_STEPS}-steps",
-        lambda: judge.train(model, sets.train, jax.random.key(0)),
+        lambda: judge.train(model, jax.device_put(images), jax.random.key(0)),
     )
 
     def right(params: Any, batch: Batch, key: Key[Array, ""]) -> Metrics:
@@ -125,17 +141,15 @@ def default_epochs(num_images: int) -> int:
 
 def prepare(config: Config, progress: Progress) -> Experiment:
     """Loads the data and the judge. Raises InputError for what cannot be done."""
-    config, sets = launch.prepare(config, progress, default_epochs)
+    config, sets, layout = launch.prepare(config, progress, default_epochs)
     num_classes = sets.num_classes
     learner = make_learner(config, sets.image_shape, num_classes)
-    key = loop.split_run_key(jax.random.key(config.run.seed)).evaluate
     judge_model, judge_params, judge_accuracy = trained_judge(sets, num_classes)
     progress.console.print(f"the judge recognises {judge_accuracy:.2%} of the test images")
-    test_metrics = jax.jit(partial(loop.evaluate, learner.evaluate, batch_size=EVALUATION_BATCH))
+    labels = jnp.repeat(jnp.arange(num_classes), SAMPLES_PER_CLASS)
 
-    @jax.jit
-    def recognised(state: State) -> Float[Array, ""]:
-        return judge.share_recognised(
+    def evaluate(state: State, test: Batch, key: Key[Array, ""]) -> Metrics:
+        recognised = judge.share_recognised(
             judge_model,
             judge_params,
             partial(learner.sample, state),
@@ -143,58 +157,67 @@ def prepare(config: Config, progress: Progress) -> Experiment:
             num_batches=NUM_JUDGED // EVALUATION_BATCH,
             batch_size=EVALUATION_BATCH,
         )
+        metrics = loop.evaluate(learner.evaluate, state, test, key, EVALUATION_BATCH)
+        return {**metrics, "recognised": recognised}
 
-    def evaluate(state: State) -> Metrics:
-        return {**test_metrics(state, sets.test, key), "recognised": recognised(state)}
+    def draw(state: State, key: Key[Array, ""]) -> dict[str, Array]:
+        """A row for each class, and the same noise in each row and epoch."""
+        noise = jax.random.normal(key, (SAMPLES_PER_CLASS, config.latent_dim))
+        return {"samples": learner.generate(state, labels, jnp.tile(noise, (num_classes, 1)))}
 
-    # A row for each class, and the same noise in each row and epoch
-    labels = jnp.repeat(jnp.arange(num_classes), SAMPLES_PER_CLASS)
-    noise = jax.random.normal(key, (SAMPLES_PER_CLASS, config.latent_dim))
-    z = jnp.tile(noise, (num_classes, 1))
-    generate = jax.jit(learner.generate)
+    def save_pictures(place: Path, epoch: int, drawn: Drawn) -> None:
+        samples = pictures.grid(drawn["samples"], num_columns=SAMPLES_PER_CLASS)
+        pictures.save(runs.samples_path(place, epoch), samples)
 
-    def show(run_dir: Path, epoch: launch.Epoch, record: Mapping[str, Any]) -> None:
-        samples = np.asarray(generate(epoch.state, labels, z))
-        path = runs.samples_path(run_dir, epoch.number)
-        pictures.save(path, pictures.grid(samples, num_columns=SAMPLES_PER_CLASS))
-        progress.console.print(
-            f"epoch {epoch.number:3d}  D(real) {record['test/d_real']:.2f}  "
-            f"D(fake) {record['test/d_fake']:.2f}  recognised {record[BEST]:.2%}"
-        )
-        if epoch.step >= WARM_UP_STEPS:
-            rows = samples.reshape(num_classes, SAMPLES_PER_CLASS, *samples.shape[1:])
-            if trouble := collapse(rows, record["train/discriminator_loss"]):
-                progress.console.print(f"[yellow]collapsed:[/] {trouble}")
+    def tell(record: Mapping[str, Any]) -> str:
+        real, fake = told(record, "test/d_real", ".2f"), told(record, "test/d_fake", ".2f")
+        return f"D(real) {real}  D(fake) {fake}  recognised {told(record, BEST, '.2%')}"
+
+    def warn(drawn: Drawn, record: Mapping[str, Any]) -> str | None:
+        loss = record.get("train/discriminator_loss")
+        if loss is None or record["step"] < WARM_UP_STEPS:
+            return None
+        samples = drawn["samples"]
+        return collapse(samples.reshape(num_classes, -1, *samples.shape[1:]), loss)
 
     return Experiment(
         name="cgan_mnist",
         config=config,
         sets=sets,
+        layout=layout,
         learner=learner,
-        hypers=Hypers(config.learning_rate, config.learning_rate, config.penalty_weight),
+        hypers=lambda config: Hypers(
+            config.learning_rate, config.learning_rate, config.penalty_weight
+        ),
         best=BEST,
-        mode="max",
+        mode=MODE,
         evaluate=evaluate,
-        show=show,
+        draw=draw,
+        save_pictures=save_pictures,
+        tell=tell,
+        warn=warn,
         details={"judge_accuracy": judge_accuracy},
     )
 
 
 def main(config: Config) -> Path:
     """Trains, and returns the run directory. Raises InputError for what cannot be done."""
-    with console.progress_bar() as progress:
+    launch.join_hosts(config.run)
+    with console.progress_bar(quiet=not launch.is_writer()) as progress:
         experiment = prepare(config, progress)
         run_dir = train(experiment, progress)
-    records = runs.read_metrics(run_dir)
-    pictures.curves(run_dir / "curves.png", records, PANELS)
-    grids = (runs.samples_path(run_dir, record["epoch"]) for record in records)
-    pictures.animate(run_dir / "training.gif", grids)
-    print(f"samples, training.gif and curves: {run_dir}")
-    print(
-        f"recognised as the class asked for: {records[-1][BEST]:.2%} of {NUM_JUDGED} samples "
-        f"after {records[-1]['epoch']} epochs on {experiment.sets.name} "
-        f"(of the real test images: {experiment.details['judge_accuracy']:.2%})"
-    )
+    if launch.is_writer():
+        record = show_result(experiment, run_dir, PANELS)
+        epochs = [record["epoch"] for record in runs.read_metrics(run_dir)]
+        for place in picture_places(experiment, run_dir):
+            grids = (runs.samples_path(place, epoch) for epoch in epochs)
+            pictures.animate(place / "training.gif", grids)
+        print(f"samples, training.gif and curves: {run_dir}")
+        print(
+            f"recognised as the class asked for: {told(record, BEST, '.2%')} of {NUM_JUDGED} "
+            f"samples after {record['epoch']} epochs on {experiment.sets.name} "
+            f"(of the real test images: {experiment.details['judge_accuracy']:.2%})"
+        )
     return run_dir
 
 

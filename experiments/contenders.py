@@ -5,6 +5,7 @@ the noise, and updates with Adam.
 """
 
 import importlib.util
+import math
 import os
 from collections.abc import Callable
 from functools import partial
@@ -21,6 +22,7 @@ from jaxgen.gan.learner import cgan
 from jaxgen.gan.models import Discriminator, Generator
 from jaxgen.layers import Form
 from jaxgen.training import loop
+from jaxgen.training.devices import Layout, layout, place
 from jaxgen.types import Batch, Learner, State
 from jaxgen.vae import objectives as vae_objectives
 from jaxgen.vae.learner import Hypers as VAEHypers
@@ -109,22 +111,40 @@ def random_data(workload: Workload) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def in_scan(
-    workload: Workload, form: Form | None = None, num_steps: int = CHUNK_STEPS
+    workload: Workload,
+    form: Form | None = None,
+    num_steps: int = CHUNK_STEPS,
+    where: Layout | None = None,
 ) -> Contender:
-    """The program that the experiments run: a scan over steps, its state given away."""
+    """The program that the experiments run: a scan over steps, its state given away.
+
+    Of one run or, with a layout for it, of a population; then each member's steps count.
+    """
+    where = where or layout()
+    members = () if where.num_members is None else (where.num_members,)
     learner, hypers = make_learner(workload, form)
     images, labels, order = random_data(workload)
-    data, rows = Batch(jnp.asarray(images), jnp.asarray(labels)), jnp.asarray(order[:num_steps])
-    keys = loop.split_run_key(jax.random.key(0))
-    state = jax.jit(learner.init)(keys.init, hypers)
-    train = jax.jit(partial(loop.train_chunk, learner.step), donate_argnums=0)
+    data = Batch(*place((images, labels), where.shared))
+    rows = place(
+        np.broadcast_to(order[:num_steps], (*members, *order[:num_steps].shape)), where.rows
+    )
+    seeds = np.arange(math.prod(members), dtype=np.uint32).reshape(members)
+    keys = jax.jit(
+        where.lift(lambda seed: loop.split_run_key(jax.random.key(seed)), (0,)),
+        out_shardings=where.members,
+    )(seeds)
+    hypers = jax.tree.map(lambda value: np.full(members, value, np.float32), hypers)
+    init = jax.jit(where.lift(learner.init, (0, 0)), out_shardings=where.members)
+    state, step = init(keys.init, hypers), 0
+    train = loop.trainer(learner.step, where)
 
     def run() -> None:
-        nonlocal state
-        state, metrics = train(state, data, rows, keys.step)
+        nonlocal state, step
+        state, metrics = train(state, data, rows, keys.step, np.int32(step))
+        step += num_steps
         jax.device_get(metrics)
 
-    return Contender(run, num_steps)
+    return Contender(run, num_steps * math.prod(members))
 
 
 def by_steps(workload: Workload, form: Form) -> Contender:

@@ -1,35 +1,38 @@
-"""What every experiment does around its own work: data, run directory, epochs, records."""
+"""What every experiment does before it trains: hosts, data, devices, run directory."""
 
 import dataclasses
 import os
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
 from rich.progress import Progress
 
+from experiments.members import members
 from experiments.options import RunOptions, to_record
 from jaxgen import data, runs
 from jaxgen.errors import InputError
-from jaxgen.training import checkpoint, loop
+from jaxgen.training import checkpoint, loop, memory
+from jaxgen.training.devices import Layout, layout, place
 from jaxgen.types import Batch, State
 
 
 class DataSets(NamedTuple):
-    """The images of a run, on the device."""
+    """The images of a run."""
 
     name: str
-    train: Batch
-    test: Batch
+    train: Batch  # on the device or, if it is streamed from there, on the host and not padded
+    test: Batch  # on the device
+    is_streamed: bool
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """Height, width and channels."""
-        _, height, width, channels = self.train.image.shape
+        _, height, width, channels = self.test.image.shape
         return height, width, channels
 
     @property
@@ -37,15 +40,33 @@ class DataSets(NamedTuple):
         """Labels are 0...num_classes - 1."""
         return int(self.train.label.max()) + 1
 
+    def pad(self, batch: Batch) -> Batch:
+        """Images of the host, as large as the model takes them."""
+        return data.pad_to(batch, self.image_shape[0])
 
-class Epoch(NamedTuple):
-    """What an epoch has brought."""
 
-    state: State  # given away to the next epoch
-    number: int  # counted from 1
-    step: int  # updates so far
-    seconds: float  # of training
-    metrics: dict[str, float]  # means over its steps
+def join_hosts(options: RunOptions) -> None:
+    """Makes this process one of several, if it is. Comes before anything that asks for devices."""
+    if not options.distributed:
+        return
+    try:
+        jax.distributed.initialize(options.coordinator, options.num_processes, options.process_id)
+    except (ValueError, RuntimeError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(
+            f"The hosts of this run do not come together ({reason}): give each process "
+            "--coordinator HOST:PORT, --num-processes and its own --process-id."
+        ) from None
+
+
+def is_writer() -> bool:
+    """Whether this process writes the records, and speaks: one of all does."""
+    return jax.process_index() == 0
+
+
+def wait_for_all(name: str) -> None:
+    """Returns when every process has come here."""
+    multihost_utils.sync_global_devices(name)
 
 
 def cache_dir() -> Path:
@@ -59,36 +80,64 @@ def keep_compiled_programs() -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
-def load_data(options: RunOptions, progress: Progress) -> DataSets:
-    """The training and test images that are asked for, padded to the image size."""
+def load_data(options: RunOptions, layout: Layout, progress: Progress) -> DataSets:
+    """The training and test images that are asked for, padded to the image size.
+
+    Training images are streamed where they would fill more than half of the device.
+    """
     name, notice = data.choose(options.dataset, options.data_dir, options.manual_dir)
     if notice:
         progress.console.print(notice)
-    splits = (
-        data.pad_to(
-            data.load(name, split, options.data_dir, options.manual_dir), options.image_size
-        )
-        for split in ("train", "test")
-    )
-    return DataSets(name, *(jax.device_put(split) for split in splits))
+    load = partial(data.load, name, data_dir=options.data_dir, manual_dir=options.manual_dir)
+    test = data.pad_to(load("test"), options.image_size)
+    is_streamed = options.data_mode == "stream"
+    if options.data_mode == "auto":
+        size = len(load("train", mapped=True).label) * test.image[0].nbytes
+        is_streamed = size > memory.device_bytes() / 2
+    if is_streamed:
+        train = load("train", mapped=True)
+    else:
+        train = place(data.pad_to(load("train"), options.image_size), layout.shared)
+    return DataSets(name, train, place(test, layout.shared), is_streamed)
 
 
 def prepare(
     config: Any, progress: Progress, default_epochs: Callable[[int], int]
-) -> tuple[Any, DataSets]:
-    """The configuration, with all that it left open, and its data.
+) -> tuple[Any, DataSets, Layout]:
+    """The configuration, with all that it left open, its data, and where the run lies.
 
     `default_epochs` maps the number of training images to how many passes are good by default.
     """
-    if config.run.compilation_cache:
+    options = config.run
+    if options.compilation_cache:
         keep_compiled_programs()
-    sets = load_data(config.run, progress)
+    place = choose_layout(config)
+    sets = load_data(options, place, progress)
     # Raises here what would otherwise leave an empty run directory behind
     num_images = len(sets.train.label)
-    loop.epoch_shape(num_images, config.run.batch_size)
-    num_epochs = config.run.epochs or default_epochs(num_images)
-    options = dataclasses.replace(config.run, dataset=sets.name, epochs=num_epochs)
-    return dataclasses.replace(config, run=options), sets
+    loop.epoch_shape(num_images, options.batch_size)
+    num_epochs = options.epochs or default_epochs(num_images)
+    options = dataclasses.replace(options, dataset=sets.name, epochs=num_epochs)
+    return dataclasses.replace(config, run=options), sets, place
+
+
+def choose_layout(config: Any) -> Layout:
+    """The layout of the run. Raises InputError if the devices cannot be divided as asked."""
+    options, num_members = config.run, len(members(config))
+    if options.batch_size % options.batch_devices:
+        raise InputError(
+            f"A batch of {options.batch_size} cannot be split evenly among "
+            f"{options.batch_devices} devices: change --batch-size or --batch-devices."
+        )
+    is_population = num_members > 1
+    chosen = layout(num_members if is_population else None, options.strategy, options.batch_devices)
+    if jax.process_count() > 1 and chosen.mesh.size < jax.device_count():
+        raise InputError(
+            f"{num_members} run(s), each batch on {options.batch_devices} device(s), would leave "
+            f"some of {jax.device_count()} devices idle, which several processes cannot: choose "
+            "--num-seeds or --batch-devices that give work to all."
+        )
+    return chosen
 
 
 def open_run(options: RunOptions, name: str) -> Path:
@@ -96,7 +145,11 @@ def open_run(options: RunOptions, name: str) -> Path:
     if options.resume is not None:
         return options.resume
     run_dir = options.run_dir or runs.next_free(Path("runs"), name)
-    runs.create(run_dir, overwrite=options.overwrite)
+    runs.check_free(run_dir, overwrite=options.overwrite)  # every process, so that all say so
+    wait_for_all("run directory is free")
+    if is_writer():
+        runs.create(run_dir, overwrite=options.overwrite)
+    wait_for_all("run directory is there")
     return run_dir
 
 
@@ -113,79 +166,11 @@ def begin(
     Raises InputError if it has all of its `num_steps` behind it.
     """
     state = checkpoint.restore_latest(manager, state)
-    if state.step >= num_steps:
+    step = loop.num_updates(state)
+    if step >= num_steps:
         raise InputError(f"{run_dir} is finished: ask for more --epochs to go on with it.")
-    runs.forget_after(run_dir, int(state.step))
-    runs.write_config(run_dir, to_record(config))
-    runs.record_start(run_dir, **details)
+    if is_writer():
+        runs.forget_after(run_dir, step)
+        runs.write_config(run_dir, to_record(config))
+        runs.record_start(run_dir, **details)
     return state
-
-
-def epochs(
-    progress: Progress,
-    step: loop.Step,
-    state: State,
-    train: Batch,
-    keys: loop.RunKeys,
-    shape: loop.EpochShape,
-    num_epochs: int,
-) -> Iterator[Epoch]:
-    """Trains an epoch at a time, and shows how it goes.
-
-    Raises InputError at the first step with a metric that is not finite.
-    """
-    total = num_epochs * shape.num_steps
-    task = progress.add_task("", total=total, completed=int(state.step), status="compiling")
-    chunks = []
-    for chunk in loop.fit(step, state, train, keys, shape=shape, num_epochs=num_epochs):
-        check_finite(chunk.metrics, first_step=chunk.step - shape.chunk_steps)
-        chunks.append(chunk)
-        rate = shape.chunk_steps * shape.batch_size / chunk.seconds
-        losses = [name for name in chunk.metrics if name.endswith("loss")]
-        status = [f"{name} {chunk.metrics[name].mean():.4g}" for name in losses]
-        status = ", ".join([*status, f"{rate:,.0f} images/s"]).replace("_loss", "")
-        progress.update(task, completed=chunk.step, status=status)
-        if chunk.ends_epoch:
-            means = {
-                name: float(np.mean([chunk.metrics[name] for chunk in chunks]))
-                for name in chunk.metrics
-            }
-            seconds = sum(chunk.seconds for chunk in chunks)
-            chunks = []
-            yield Epoch(chunk.state, chunk.epoch + 1, chunk.step, seconds, means)
-
-
-def keep(
-    run_dir: Path, manager: ocp.CheckpointManager, epoch: Epoch, test: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Saves the epoch's state and its line of `metrics.jsonl`, and returns that.
-
-    Raises InputError, and keeps nothing, if a test metric is not finite.
-    """
-    values = {name: np.asarray(value) for name, value in test.items()}
-    check_finite(values, first_step=epoch.step)
-    record = {
-        "epoch": epoch.number,
-        "step": epoch.step,
-        "seconds": round(epoch.seconds, 3),  # of training alone
-        "time": round(time.time(), 3),
-        **{f"train/{name}": value for name, value in epoch.metrics.items()},
-        **{f"test/{name}": float(value) for name, value in values.items()},
-    }
-    checkpoint.save(manager, epoch.state, record)
-    runs.append_metrics(run_dir, record)
-    return record
-
-
-def check_finite(metrics: dict[str, np.ndarray], first_step: int) -> None:
-    """Raises InputError that names the first step at which a metric is NaN or infinite."""
-    finite = np.all([np.isfinite(values) for values in metrics.values()], axis=0).reshape(-1)
-    if not finite.all():
-        index = int(finite.argmin())
-        names = [
-            name for name, values in metrics.items() if not np.isfinite(values.reshape(-1)[index])
-        ]
-        raise InputError(
-            f"{', '.join(names)} not finite at step {first_step + index}: stopped, with the last "
-            "good checkpoint kept. Try a smaller --learning-rate."
-        )

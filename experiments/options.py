@@ -4,20 +4,31 @@ import dataclasses
 import math
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import tyro
 
 from jaxgen import runs
 from jaxgen.errors import InputError, require_positive
+from jaxgen.training.population import Strategy
 
-NOT_RECORDED = {"run_dir", "resume", "overwrite", "compilation_cache"}
+PLACES = {"strategy", "batch_devices", "data_mode"}  # on what a run happens to run
+HOSTS = {"distributed", "coordinator", "num_processes", "process_id"}
+NOT_RECORDED = {"run_dir", "resume", "overwrite", "compilation_cache"} | PLACES | HOSTS
 # The rest of a configuration decides the numbers that a run arrives at: its start fixes it.
 FREE_ON_RESUME = NOT_RECORDED | {"epochs", "data_dir", "manual_dir"}
 
 # What numbers around the loop must be, where an experiment has them; models and algorithms check
 # their own.
-POSITIVE = ("epochs", "batch_size", "image_size", "learning_rate", "decay_epochs")
+POSITIVE = (
+    "epochs",
+    "batch_size",
+    "image_size",
+    "learning_rate",
+    "decay_epochs",
+    "num_seeds",
+    "batch_devices",
+)
 NOT_NEGATIVE = ("kl_weight", "kl_warmup_epochs", "penalty_weight")
 NUM_SEEDS = 2**32  # JAX would take larger ones for their remainder
 
@@ -42,6 +53,24 @@ class RunOptions:
     set is small."""
     seed: int = 0
     """Of all randomness."""
+    num_seeds: int = 1
+    """Train so many runs together, with this seed and the next ones."""
+    strategy: Strategy | None = None
+    """Members of a population side by side (vmap), one after the other (map), or spread over
+    devices (shard); None: what is fastest here."""
+    batch_devices: int = 1
+    """Split each batch among so many devices."""
+    data_mode: Literal["auto", "memory", "stream"] = "auto"
+    """Keep the training images on the device, or stream them to it; auto: what fits."""
+    distributed: bool = False
+    """Run on several hosts: start this command on each. JAX finds them on SLURM, TPU pods and
+    Kubernetes; elsewhere, give the three below."""
+    coordinator: str | None = None
+    """HOST:PORT at which process 0 listens."""
+    num_processes: int | None = None
+    """How many there are."""
+    process_id: int | None = None
+    """Which of them this is, from 0."""
     run_dir: Path | None = None
     """Where everything goes; None: the next free directory in runs/."""
     overwrite: bool = False
@@ -98,7 +127,9 @@ def read_config(config_type: type, run_dir: Path) -> Any:
             values[name] = Path(value)
     shared = set(values) & _names(RunOptions)
     options = RunOptions(**{name: values.pop(name) for name in shared}, resume=run_dir)
-    return config_type(**values, run=options)
+    sweep = {name: tuple(axis) for name, axis in values.pop("sweep").items()}
+    sweep_type = type(config_type().sweep)
+    return config_type(**values, sweep=sweep_type(**sweep), run=options)
 
 
 def is_record(config_type: type, record: Collection[str]) -> bool:
@@ -112,13 +143,21 @@ def to_record(config: Any) -> dict[str, Any]:
 
 
 def _check(config: Any) -> None:
-    options = {name: value for name, value in _flat(config).items() if value is not None}
-    require_positive(**{name: options[name] for name in POSITIVE if name in options})
-    for name in NOT_NEGATIVE:
-        if name in options and not 0 <= options[name] < math.inf:
-            raise InputError(f"{name} must be 0 or more, and is {options[name]}.")
-    if not 0 <= options["seed"] < NUM_SEEDS:
-        raise InputError(f"seed must be from 0 to {NUM_SEEDS - 1}, and is {options['seed']}.")
+    """Raises InputError for numbers that make no sense, in the sweep or outside of it."""
+    flat = _flat(config)
+    for member in [flat, *({name: x} for name, axis in flat.pop("sweep").items() for x in axis)]:
+        options = {name: value for name, value in member.items() if value is not None}
+        require_positive(**{name: options[name] for name in POSITIVE if name in options})
+        for name in NOT_NEGATIVE:
+            if name in options and not 0 <= options[name] < math.inf:
+                raise InputError(f"{name} must be 0 or more, and is {options[name]}.")
+    last_seed = flat["seed"] + flat["num_seeds"] - 1
+    if not 0 <= flat["seed"] <= last_seed < NUM_SEEDS:
+        raise InputError(f"seed must be from 0 to {NUM_SEEDS - 1}, and is {last_seed}.")
+    if flat["distributed"] and flat["run_dir"] is None and flat["resume"] is None:
+        raise InputError("--distributed needs --run-dir, a directory that all processes can see.")
+    if not flat["distributed"] and any(flat[name] is not None for name in HOSTS - {"distributed"}):
+        raise InputError("--coordinator, --num-processes and --process-id need --distributed.")
 
 
 def _flat(config: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import tyro
 
 from experiments import launch, vae_mnist
 from jaxgen import console, runs
-from jaxgen.training import loop
+from jaxgen.training import devices, loop
 from jaxgen.vae.learner import Hypers
 
 NUM_EPOCHS = 6  # the first one compiles
@@ -34,7 +34,7 @@ def experiment_seconds(config: vae_mnist.Config) -> list[float]:
 def bare_seconds(config: vae_mnist.Config) -> list[float]:
     """Wall time of as many epochs, each one scan and nothing else."""
     with console.progress_bar() as progress:
-        sets = launch.load_data(config.run, progress)
+        sets = launch.load_data(config.run, devices.layout(), progress)
     shape = loop.epoch_shape(len(sets.train.label), config.run.batch_size)
     learner = vae_mnist.make_learner(config, sets.image_shape, shape.num_steps)
     keys = loop.split_run_key(jax.random.key(config.run.seed))

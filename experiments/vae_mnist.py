@@ -14,21 +14,24 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import tyro
+from jaxtyping import Array, Key
 from rich.progress import Progress
 
 from experiments import launch
-from experiments.experiment import Experiment, train
+from experiments.experiment import Drawn, Experiment, show_result, train
 from experiments.options import RunOptions, command_line
+from experiments.records import told
 from jaxgen import console, pictures, runs
 from jaxgen.layers import default_form
 from jaxgen.training import loop
-from jaxgen.types import Learner
+from jaxgen.types import Batch, Learner, Metrics, State
 from jaxgen.vae import objectives
 from jaxgen.vae.learner import Hypers, vae
 from jaxgen.vae.models import MLPVAE, ConvVAE
 
 EPOCHS = 25
 BEST = "test/negative_elbo_nats"
+MODE: Literal["min", "max"] = "min"
 EVALUATION_BATCH = 500
 NUM_SAMPLES = 64
 NUM_RECONSTRUCTIONS = 32
@@ -37,6 +40,16 @@ PANELS = {
     "negative log-likelihood (nats)": ["train/nll_nats", "test/nll_nats"],
     "KL divergence (nats)": ["train/kl_nats", "test/kl_nats"],
 }
+
+
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+    """Values to train with, one member of the population for each; several lists are crossed."""
+
+    learning_rate: tuple[float, ...] = ()
+    """In place of --learning-rate."""
+    kl_weight: tuple[float, ...] = ()
+    """In place of --kl-weight."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +84,8 @@ class Config:
     decay_epochs: int | None = None
     """The learning rate falls to 0 along a cosine over so many epochs; None: it stays."""
 
+    sweep: Sweep = Sweep()
+    """Trains a population: one run for each value."""
     run: tyro.conf.OmitArgPrefixes[RunOptions] = RunOptions()
     """What every experiment can be asked for."""
 
@@ -120,54 +135,63 @@ def make_learner(
 
 def prepare(config: Config, progress: Progress) -> Experiment:
     """Loads the data, and compiles nothing yet. Raises InputError for what cannot be done."""
-    config, sets = launch.prepare(config, progress, lambda num_images: EPOCHS)
+    config, sets, layout = launch.prepare(config, progress, lambda num_images: EPOCHS)
     steps_per_epoch = loop.epoch_shape(len(sets.train.label), config.run.batch_size).num_steps
     learner = make_learner(config, sets.image_shape, steps_per_epoch)
-    key = loop.split_run_key(jax.random.key(config.run.seed)).evaluate
-    evaluate = jax.jit(partial(loop.evaluate, learner.evaluate, batch_size=EVALUATION_BATCH))
-    sample = jax.jit(learner.sample)
     labels = jnp.zeros(NUM_SAMPLES, jnp.int32)  # of which only the number counts
-    reconstruct = jax.jit(learner.reconstruct)
     originals = np.asarray(sets.test.image[:NUM_RECONSTRUCTIONS])
 
-    def show(run_dir: Path, epoch: launch.Epoch, record: Mapping[str, Any]) -> None:
-        samples = np.asarray(sample(epoch.state, labels, key))
-        path = runs.samples_path(run_dir, epoch.number)
-        pictures.save(path, pictures.grid(samples, num_columns=8))
-        reconstructions = reconstruct(epoch.state, originals, key)
-        pairs = pictures.beside(originals / 255, np.asarray(reconstructions))
-        pictures.save(run_dir / "reconstructions.png", pictures.grid(pairs, num_columns=8))
+    def evaluate(state: State, test: Batch, key: Key[Array, ""]) -> Metrics:
+        return loop.evaluate(learner.evaluate, state, test, key, EVALUATION_BATCH)
+
+    def draw(state: State, key: Key[Array, ""]) -> dict[str, Array]:
+        return {
+            "samples": learner.sample(state, labels, key),
+            "reconstructions": learner.reconstruct(state, jnp.asarray(originals), key),
+        }
+
+    def save_pictures(place: Path, epoch: int, drawn: Drawn) -> None:
+        samples = pictures.grid(drawn["samples"], num_columns=8)
+        pictures.save(runs.samples_path(place, epoch), samples)
+        pairs = pictures.beside(originals / 255, drawn["reconstructions"])
+        pictures.save(place / "reconstructions.png", pictures.grid(pairs, num_columns=8))
+
+    def tell(record: Mapping[str, Any]) -> str:
         bounds = "  ".join(
-            f"{split} {record[name]:.2f}"
+            f"{split} {told(record, name, '.2f')}"
             for split in ("train", "test")
             if (name := f"{split}/negative_elbo_nats") in record
         )
-        progress.console.print(f"epoch {epoch.number:3d}  negative ELBO in nats: {bounds}")
+        return f"negative ELBO in nats: {bounds}"
 
     return Experiment(
         name="vae_mnist",
         config=config,
         sets=sets,
+        layout=layout,
         learner=learner,
-        hypers=Hypers(config.learning_rate, config.kl_weight),
+        hypers=lambda config: Hypers(config.learning_rate, config.kl_weight),
         best=BEST,
-        mode="min",
-        evaluate=lambda state: evaluate(state, sets.test, key),
-        show=show,
+        mode=MODE,
+        evaluate=evaluate,
+        draw=draw,
+        save_pictures=save_pictures,
+        tell=tell,
         details={"convolution": default_form()},
     )
 
 
 def main(config: Config) -> Path:
     """Trains, and returns the run directory. Raises InputError for what cannot be done."""
-    with console.progress_bar() as progress:
+    launch.join_hosts(config.run)
+    with console.progress_bar(quiet=not launch.is_writer()) as progress:
         experiment = prepare(config, progress)
         run_dir = train(experiment, progress)
-    records = runs.read_metrics(run_dir)
-    pictures.curves(run_dir / "curves.png", records, PANELS)
-    bound, epochs = -records[-1][BEST], records[-1]["epoch"]
-    print(f"samples, reconstructions and curves: {run_dir}")
-    print(f"test ELBO on {experiment.sets.name}: {bound:.2f} nats after {epochs} epochs")
+    if launch.is_writer():
+        record = show_result(experiment, run_dir, PANELS)
+        bound = told(record, BEST, ".2f", sign=-1)
+        print(f"samples, reconstructions and curves: {run_dir}")
+        print(f"test ELBO on {experiment.sets.name}: {bound} nats after {record['epoch']} epochs")
     return run_dir
 
 

@@ -3,10 +3,12 @@
 import tyro
 
 from experiments.convert import convert
+from experiments.member import member
 from jaxgen import console
 
 
 def main() -> None:
     """Runs the subcommand that the command line names."""
     with console.errors_in_plain_words():
-        tyro.extras.subcommand_cli_from_dict({"convert": convert}, prog="jaxgen")
+        commands = {"convert": convert, "member": member}
+        tyro.extras.subcommand_cli_from_dict(commands, prog="jaxgen")

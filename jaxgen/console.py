@@ -20,14 +20,14 @@ from jaxgen.errors import InputError
 MENDABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR}
 
 
-def progress_bar() -> Progress:
-    """Steps done, the latest losses, images per second, and the time left."""
+def progress_bar(*, quiet: bool = False) -> Progress:
+    """Steps done, the latest losses, images per second, and the time left; or nothing at all."""
     return Progress(
         BarColumn(bar_width=6),
         MofNCompleteColumn(),
         TextColumn("{task.fields[status]}"),
         TimeRemainingColumn(elapsed_when_finished=True),
-        console=Console(highlight=False),
+        console=Console(highlight=False, quiet=quiet),
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
 from PIL import Image
@@ -50,17 +51,30 @@ def animate(path: Path, pictures: Iterable[Path], milliseconds: int = 200) -> No
 def curves(path: Path, records: list[dict[str, Any]], panels: dict[str, list[str]]) -> None:
     """Draws metrics against epochs: a panel for each title, a line for each of its keys.
 
-    A record that lacks a key leaves a gap in its line.
+    A record that lacks a key leaves a gap in its line. Where it holds a list, for the members of a
+    population, thin lines show these, and a thick one their mean in a band of one standard
+    deviation; null leaves a gap.
     """
     figure = Figure(figsize=(5 * len(panels), 3.5), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     epochs = [record["epoch"] for record in records]
     for ax, (title, keys) in zip(axes, panels.items(), strict=True):
         for key in keys:
-            values = [record.get(key, np.nan) for record in records]
-            ax.plot(epochs, values, marker=".", label=key)
+            values = [np.array(record.get(key, np.nan), float) for record in records]
+            if any(value.ndim for value in values):
+                _band(ax, epochs, np.stack(np.broadcast_arrays(*values)), key)
+            else:
+                ax.plot(epochs, values, marker=".", label=key)
         ax.set(title=title, xlabel="epoch")
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.grid(alpha=0.3)
         ax.legend()
     figure.savefig(path, dpi=100)
+
+
+def _band(ax: Axes, epochs: list[int], values: Float[np.ndarray, "epochs members"], key: str):
+    members = np.ma.masked_invalid(values)
+    mean, std = members.mean(axis=1), members.std(axis=1, ddof=1)
+    (line,) = ax.plot(epochs, mean, marker=".", label=f"{key}, mean ± std")
+    ax.plot(epochs, values, color=line.get_color(), linewidth=0.5, alpha=0.5)
+    ax.fill_between(epochs, mean - std, mean + std, color=line.get_color(), alpha=0.2, linewidth=0)

@@ -6,6 +6,7 @@ metrics.jsonl      a line for each epoch
 checkpoints/       training states
 samples/           a grid of samples for each epoch
 *.png              other pictures
+members/I/         the pictures of member I of a population
 """
 
 import importlib.metadata
@@ -53,6 +54,11 @@ def samples_path(run_dir: Path, epoch: int) -> Path:
     return run_dir / "samples" / f"epoch_{epoch:04d}.png"
 
 
+def member_path(run_dir: Path, member: int) -> Path:
+    """Where a population keeps the pictures of one member."""
+    return run_dir / "members" / str(member)
+
+
 def next_free(parent: Path, name: str) -> Path:
     """`parent/name-1`, or the first number that is not taken."""
     number = 1
@@ -61,21 +67,25 @@ def next_free(parent: Path, name: str) -> Path:
     return parent / f"{name}-{number}"
 
 
-def create(run_dir: Path, *, overwrite: bool) -> None:
-    """Makes an empty run directory.
+def check_free(run_dir: Path, *, overwrite: bool) -> None:
+    """Raises InputError where something exists, unless it is a run and `overwrite` is true."""
+    if not run_dir.exists():
+        return
+    if not overwrite:
+        raise InputError(
+            f"{run_dir} exists already: choose another --run-dir, go on with it by --resume, "
+            "or delete what it holds by --overwrite."
+        )
+    if not config_path(run_dir).is_file():
+        raise InputError(f"{run_dir} is no run of ours, so --overwrite leaves it alone.")
 
-    Raises InputError where something exists already, unless it is a run and `overwrite` is true.
-    """
+
+def create(run_dir: Path, *, overwrite: bool) -> None:
+    """Makes an empty run directory. Raises InputError as `check_free`."""
+    check_free(run_dir, overwrite=overwrite)
     if run_dir.exists():
-        if not overwrite:
-            raise InputError(
-                f"{run_dir} exists already: choose another --run-dir, go on with it by --resume, "
-                "or delete what it holds by --overwrite."
-            )
-        if not config_path(run_dir).is_file():
-            raise InputError(f"{run_dir} is no run of ours, so --overwrite leaves it alone.")
         shutil.rmtree(run_dir)
-    samples_path(run_dir, 0).parent.mkdir(parents=True)
+    run_dir.mkdir(parents=True)
 
 
 def read_config(run_dir: Path) -> dict[str, Any]:

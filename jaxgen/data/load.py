@@ -23,24 +23,29 @@ class Choice(NamedTuple):
 
 
 def load(
-    name: str, split: str, data_dir: Path | None = None, manual_dir: Path | None = None
+    name: str,
+    split: str,
+    data_dir: Path | None = None,
+    manual_dir: Path | None = None,
+    mapped: bool = False,
 ) -> Batch:
     """Read a split of the built-in set `mnist_5k` or of an image-classification set of TFDS.
 
     The arrays are on the host: uint8 images, int32 labels, in TFDS's order. `data_dir` is TFDS's
     (default: its own default); MNIST, Fashion-MNIST and KMNIST are prepared there if need be,
     from the original .gz files in `manual_dir` or from the network. What was read is cached
-    beside the prepared set. Raises InputError for whatever cannot be had.
+    beside the prepared set; `mapped` images stay in that file until they are used, so the set
+    need not fit the host's memory. Raises InputError for whatever cannot be had.
     """
     if name == builtin.NAME:
         image, label = builtin.read(split)
     else:
         folder = _prepared(name, data_dir or default_data_dir(), manual_dir)
-        arrays = cache.read(folder, split)
+        arrays = cache.read(folder, split, mapped)
         if arrays is None:
-            arrays = records.read(folder, split)
-            cache.write(folder, split, arrays)
-        image, label = arrays
+            cache.write(folder, split, records.read(folder, split))
+            arrays = cache.read(folder, split, mapped)
+        image, label = arrays or records.gather(records.read(folder, split))
     return Batch(image, label)  # pyright: ignore[reportArgumentType]  (NumPy: still on the host)
 
 

@@ -1,8 +1,10 @@
 """Reading a set that TFDS has prepared as ArrayRecord, which needs no TensorFlow."""
 
+import contextlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int32, UInt8
@@ -11,6 +13,15 @@ from jaxgen.data.quiet import quiet
 from jaxgen.errors import InputError
 
 CHUNK = 1024  # records at a time are read three times as fast as one by one
+
+Arrays = tuple[UInt8[np.ndarray, "n h w c"], Int32[np.ndarray, "n"]]  # images and their labels
+
+
+class Records(NamedTuple):
+    """The examples of a split, in TFDS's order; each chunk is read when it is asked for."""
+
+    shape: tuple[int, ...]  # n, h, w, c: of all the images
+    chunks: Iterator[Arrays]
 
 
 def find(name: str, data_dir: Path) -> Path | None:
@@ -29,31 +40,52 @@ def readable(folder: Path) -> bool:
     return any(folder.glob("*.array_record*"))
 
 
-def read(folder: Path, split: str) -> tuple[UInt8[np.ndarray, "n h w c"], Int32[np.ndarray, "n"]]:
-    """Images and labels of a split, in TFDS's order. Raises InputError for a set without them."""
+def read(folder: Path, split: str) -> Records:
+    """The examples of a split. Raises InputError for a set without images and labels."""
     import tensorflow_datasets as tfds
+
+    with _reading(folder):
+        builder: Any = tfds.builder_from_directory(folder)
+        shape = _image_shape(builder.info, split)
+        source = builder.as_data_source(split, file_format="array_record")
+        return Records((len(source), *shape), _chunks(folder, source))
+
+
+def gather(records: Records) -> Arrays:
+    """All the examples of a split, in the host's memory."""
+    image = np.empty(records.shape, np.uint8)
+    label = np.empty(len(image), np.int32)
+    stop = 0
+    for chunk in records.chunks:
+        start, stop = stop, stop + len(chunk[1])
+        image[start:stop], label[start:stop] = chunk
+    return image, label
+
+
+def _chunks(folder: Path, source: Any) -> Iterator[Arrays]:
+    for start in range(0, len(source), CHUNK):
+        with _reading(folder):
+            chunk = source.__getitems__(range(start, min(start + CHUNK, len(source))))
+            image = np.array([record["image"] for record in chunk], np.uint8)
+            label = np.array([record["label"] for record in chunk], np.int32)
+        yield image, label
+
+
+@contextlib.contextmanager
+def _reading(folder: Path) -> Iterator[None]:
+    """Inside, TFDS is quiet, and what it cannot read raises InputError."""
     from google.protobuf import json_format
 
-    with quiet():
-        try:
-            builder: Any = tfds.builder_from_directory(folder)
-            shape = _image_shape(builder.info, split)
-            source = builder.as_data_source(split, file_format="array_record")
-            image = np.empty((len(source), *shape), np.uint8)
-            label = np.empty(len(source), np.int32)
-            for start in range(0, len(source), CHUNK):
-                chunk = slice(start, min(start + CHUNK, len(source)))
-                batch = source.__getitems__(range(chunk.start, chunk.stop))
-                image[chunk] = [record["image"] for record in batch]
-                label[chunk] = [record["label"] for record in batch]
-        except InputError:
-            raise
-        except (OSError, RuntimeError, ValueError, json_format.Error) as error:
-            reason = str(error).partition("\n")[0]
-            raise InputError(
-                f"{folder} cannot be read ({reason}): delete it and prepare the set again"
-            ) from error
-    return image, label
+    try:
+        with quiet():
+            yield
+    except InputError:
+        raise
+    except (OSError, RuntimeError, ValueError, json_format.Error) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(
+            f"{folder} cannot be read ({reason}): delete it and prepare the set again"
+        ) from error
 
 
 def _image_shape(info: Any, split: str) -> tuple[int, ...]:

@@ -1,12 +1,14 @@
 """Saves and restores training states with Orbax: the last few, and the best by a named metric."""
 
 import shutil
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 import jax
 import orbax.checkpoint as ocp
+from flax import serialization
 from jaxtyping import PyTree
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
@@ -35,8 +37,8 @@ def open_manager(
     return ocp.CheckpointManager(directory.absolute(), options=options, item_handlers=handler)
 
 
-def save(manager: ocp.CheckpointManager, state: State, metrics: dict[str, Any]) -> None:
-    """Saves `state` under its step; it may be donated as soon as this returns.
+def save(manager: ocp.CheckpointManager, step: int, state: State, metrics: dict[str, Any]) -> None:
+    """Saves `state` under the run's step; it may be donated as soon as this returns.
 
     Raises InputError if the disk has no room for it.
     """
@@ -47,7 +49,7 @@ def save(manager: ocp.CheckpointManager, state: State, metrics: dict[str, Any]) 
             f"The disk of {manager.directory} has {free / 1e6:.0f} MB left, too few for a "
             f"checkpoint of {needed / 1e6:.0f} MB: make room, then go on with --resume."
         )
-    manager.save(int(state.step), args=ocp.args.StandardSave(state), metrics=metrics)
+    manager.save(step, args=ocp.args.StandardSave(state), metrics=metrics)
 
 
 def restore_latest(manager: ocp.CheckpointManager, like: State) -> State:
@@ -67,13 +69,28 @@ def restore_latest(manager: ocp.CheckpointManager, like: State) -> State:
     return manager.restore(step, args=ocp.args.StandardRestore(target))
 
 
+def restore_arrays(manager: ocp.CheckpointManager) -> PyTree:
+    """The latest state on one device, as a tree of dicts and arrays, whatever model it is of."""
+    step: Any = manager.latest_step()
+    sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    target = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+        manager.item_metadata(step).tree,
+    )
+    return manager.restore(step, args=ocp.args.StandardRestore(target))
+
+
 def remember(path: Path, compute: Callable[[], PyTree]) -> PyTree:
-    """What `compute` returns, a tree of dicts and arrays: computed once, then read from `path`."""
-    with ocp.StandardCheckpointer() as checkpointer:
-        if not path.exists():
-            checkpointer.save(path.absolute(), compute())
-            checkpointer.wait_until_finished()
-        return checkpointer.restore(path.absolute())
+    """What `compute` returns, a tree of dicts and arrays: computed once, then read from `path`.
+
+    A file written in one go, so that processes which compute it side by side do no harm.
+    """
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix(f".{uuid.uuid4().hex}.tmp")
+        unfinished.write_bytes(serialization.msgpack_serialize(jax.device_get(compute())))
+        unfinished.replace(path)
+    return serialization.msgpack_restore(path.read_bytes())
 
 
 def _shapes(tree: PyTree) -> list[str]:

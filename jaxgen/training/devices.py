@@ -39,8 +39,8 @@ class Layout(NamedTuple):
     @property
     def rows(self) -> NamedSharding:
         """Of a chunk's batches, or of their indices: `[members, steps, b]`."""
-        batch = (None, "batch")
-        return NamedSharding(self.mesh, P(*batch if self.num_members is None else ("member", *batch)))
+        member = () if self.num_members is None else ("member",)
+        return NamedSharding(self.mesh, P(*member, None, "batch"))
 
     @property
     def batch_devices(self) -> int:
@@ -86,17 +86,13 @@ def layout(
             )
         within = {"vmap": jax.vmap, "map": one_by_one}
         lift = within.get(strategy) or sharded(used, within[default_strategy()])
-    if jax.process_count() > 1 and used * batch_devices < num_devices:
-        raise InputError(
-            f"{num_members or 1} run(s) with batches split among {batch_devices} would leave some "
-            f"of the {num_devices} devices idle, which several processes cannot: use "
-            "--batch-devices, --num-seeds or --sweep so that all have work."
-        )
+    size = used * batch_devices
+    chosen = jax.local_devices()[:1] if size == 1 else jax.devices()[:size]
     mesh = jax.make_mesh(
         (used, batch_devices),
         ("member", "batch"),
         axis_types=(AxisType.Auto,) * 2,
-        devices=jax.devices()[: used * batch_devices],
+        devices=chosen,
     )
     return Layout(mesh, num_members, strategy, lift)
 

@@ -97,7 +97,7 @@ def train_chunk(
     """
 
     def body(state: State, row: Int[Array, "b"] | Batch) -> tuple[State, Metrics]:
-        batch = row if data is None else jax.tree.map(lambda array: array[row], data)
+        batch: Any = row if data is None else jax.tree.map(lambda array: array[row], data)
         return step(state, batch, jax.random.fold_in(key, state.step))
 
     return lax.scan(body, state, rows)
@@ -195,16 +195,16 @@ def fit(
     state, keys = jax.device_put((state, keys), layout.members)
     first_chunk = num_updates(state) // shape.chunk_steps
     if isinstance(data, Batch):
-        data = jax.device_put(data, layout.shared)
+        resident = jax.device_put(data, layout.shared)
         rows = rows_in_memory(keys.order, len(data.label), shape, layout, first_chunk)
     else:
-        data, rows = None, data(first_chunk)
+        resident, rows = None, data(first_chunk)
 
     row = next(rows)
     for chunk in range(first_chunk, num_epochs * shape.num_chunks):
         start = time.perf_counter()
         step = chunk * shape.chunk_steps
-        state, metrics = train(state, data, row, keys.step, np.int32(step))
+        state, metrics = train(state, resident, row, keys.step, np.int32(step))
         row = next(rows)  # while the device is at work
         metrics = jax.device_get(metrics)
         seconds = time.perf_counter() - start

@@ -55,11 +55,12 @@ def sharded(num_devices: int, within: Lift) -> Lift:
         parts = jax.vmap(within(f, in_axes), in_axes)
 
         def lifted(*args: Any) -> Any:
-            args = [
+            split_args = [
                 arg if axis is None else jax.tree.map(split, arg)
                 for arg, axis in zip(args, in_axes, strict=True)
             ]
-            return jax.tree.map(lambda array: array.reshape(-1, *array.shape[2:]), parts(*args))
+            out = parts(*split_args)
+            return jax.tree.map(lambda array: array.reshape(-1, *array.shape[2:]), out)
 
         return lifted
 

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 import time
@@ -125,6 +126,40 @@ def test_default_data_dir_is_that_of_tfds(monkeypatch):
     assert default_data_dir() == Path("~/tensorflow_datasets").expanduser()
 
 
+def test_mapped_images_are_those_of_the_set(tmp_path, originals):
+    first = load("mnist", "train", tmp_path, originals.folder, mapped=True)
+    again = load("mnist", "train", tmp_path, mapped=True)
+    whole = load("mnist", "train", tmp_path)
+    for batch in (first, again):
+        assert isinstance(batch.image, np.memmap)
+        np.testing.assert_array_equal(batch.image, whole.image)
+        np.testing.assert_array_equal(batch.label, whole.label)
+    assert not isinstance(whole.image, np.memmap)
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_what_cannot_be_cached_stays_in_memory(tmp_path, originals, monkeypatch, mapped):
+    whole = load("mnist", "train", tmp_path, originals.folder)
+    (tmp_path / "mnist" / "3.0.1" / "jaxgen-train.npz").unlink()
+    monkeypatch.setattr(records, "CHUNK", 8)  # several chunks, the last one not full
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.warns(UserWarning, match=r"jaxgen-train.npz cannot be written"):
+        batch = load("mnist", "train", tmp_path, mapped=mapped)
+    assert not isinstance(batch.image, np.memmap)
+    np.testing.assert_array_equal(batch.image, whole.image)
+    np.testing.assert_array_equal(batch.label, whole.label)
+
+
+def refuse(_):
+    raise OSError(30, "Read-only file system")
+
+
+def test_the_builtin_set_has_nothing_to_map():
+    mapped, whole = load("mnist_5k", "test", mapped=True), load("mnist_5k", "test")
+    np.testing.assert_array_equal(mapped.image, whole.image)
+    np.testing.assert_array_equal(mapped.label, whole.label)
+
+
 def test_a_cached_set_is_read_without_tfds(tmp_path, originals):
     load("mnist", "train", tmp_path, originals.folder)
     program = (
@@ -132,7 +167,7 @@ def test_a_cached_set_is_read_without_tfds(tmp_path, originals):
         "train = jaxgen.data.load('mnist', 'train', pathlib.Path(sys.argv[1]))\n"
         "assert train.image.shape == (37, 28, 28, 1)\n"
         "assert jaxgen.data.load('mnist_5k', 'test').label.shape == (1000,)\n"
-        "assert not {'tensorflow', 'tensorflow_datasets'} & set(sys.modules)\n"
+        "assert not {'tensorflow', 'tensorflow_datasets', 'grain'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", program, tmp_path], check=True)
 

@@ -26,15 +26,15 @@ def toy(step, size=1000):
 def test_the_latest_two_and_the_best_are_kept(tmp_path, mode, best):
     with checkpoint.open_manager(tmp_path, "score", mode) as manager:
         for step, score in [(10, 9.0), (20, 1.0), (30, 5.0), (40, 6.0), (50, 7.0)]:
-            checkpoint.save(manager, toy(step), {"score": score, "other": 0.0})
+            checkpoint.save(manager, step, toy(step), {"score": score, "other": 0.0})
         manager.wait_until_finished()
         assert manager.all_steps() == [best, 40, 50]
 
 
 def test_the_latest_state_comes_back_to_the_bit(tmp_path):
     with checkpoint.open_manager(tmp_path, "score", "min") as manager:
-        checkpoint.save(manager, toy(3), {"score": 0.0})
-        checkpoint.save(manager, toy(7), {"score": 1.0})
+        checkpoint.save(manager, 3, toy(3), {"score": 0.0})
+        checkpoint.save(manager, 7, toy(7), {"score": 1.0})
     with checkpoint.open_manager(tmp_path, "score", "min") as manager:
         restored = checkpoint.restore_latest(manager, toy(0))
     chex.assert_trees_all_equal(restored, toy(7))
@@ -48,7 +48,7 @@ def test_a_state_may_be_donated_while_it_is_being_written(tmp_path):
     state = toy(1, size=2_000_000)
     expected = np.array(state.weights)
     with checkpoint.open_manager(tmp_path, "score", "min") as manager:
-        checkpoint.save(manager, state, {"score": 0.0})
+        checkpoint.save(manager, 1, state, {"score": 0.0})
         overwrite(state)
         manager.wait_until_finished()
         restored = checkpoint.restore_latest(manager, toy(0, size=2_000_000))
@@ -62,7 +62,7 @@ def test_without_checkpoints_the_state_stays_as_it_is(tmp_path):
 
 def test_a_checkpoint_of_another_model_is_refused_in_plain_words(tmp_path):
     with checkpoint.open_manager(tmp_path, "score", "min") as manager:
-        checkpoint.save(manager, toy(3), {"score": 0.0})
+        checkpoint.save(manager, 3, toy(3), {"score": 0.0})
         manager.wait_until_finished()
         with pytest.raises(InputError, match=r"checkpoint of step 3 .* does not fit this model"):
             checkpoint.restore_latest(manager, toy(0, size=10))
@@ -86,5 +86,5 @@ def test_a_disk_without_room_is_named_before_anything_is_written(tmp_path, monke
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     with checkpoint.open_manager(tmp_path, "score", "min") as manager:
         with pytest.raises(InputError, match="make room"):
-            checkpoint.save(manager, toy(3), {"score": 0.0})
+            checkpoint.save(manager, 3, toy(3), {"score": 0.0})
         assert manager.all_steps() == []

@@ -1,0 +1,86 @@
+"""How much a population trains in a second, against its size, for each strategy.
+
+    python -m experiments.benchmark population --output experiments/results/population_cpu.json
+
+The unit is a member-step, one update of one member. For each size the strategies take turns in one
+process, and beside them as many single runs as a study has seeds, one after the other.
+"""
+
+from collections.abc import Callable
+from statistics import median
+from typing import Any, get_args
+
+import jax
+from rich.table import Table
+
+from experiments.contenders import Contender, Workload, in_scan
+from jaxgen.training.devices import layout
+from jaxgen.training.population import Strategy
+
+STUDY_SIZE = 8
+SINGLE = f"{STUDY_SIZE} single runs"
+Interleave = Callable[[dict[str, Contender], int], dict[str, list[float]]]  # ms a step
+
+
+def strategies(size: int) -> list[Strategy]:
+    """Those that so many members can have here."""
+    num_devices = jax.device_count()
+    spread = num_devices > 1 and size % num_devices == 0
+    return [name for name in get_args(Strategy) if name != "shard" or spread]
+
+
+def single_runs(workload: Workload) -> Contender:
+    """A chunk of each of several runs, one after the other."""
+    runs = [in_scan(workload) for _ in range(STUDY_SIZE)]
+
+    def run() -> None:
+        for each in runs:
+            each.run()
+
+    return Contender(run, sum(each.num_steps for each in runs))
+
+
+def throughput(
+    workload: Workload, sizes: tuple[int, ...], rounds: int, interleave: Interleave
+) -> dict[str, Any]:
+    """Member-steps a second for each size and strategy, each as the median of its rounds.
+
+    `share_of_single` holds them against the single runs that took turns with them.
+    """
+    by_size = {}
+    for size in sizes:
+        built = {name: in_scan(workload, where=layout(size, name)) for name in strategies(size)}
+        built[SINGLE] = single_runs(workload)
+        for contender in built.values():
+            contender.run()
+        rates = {
+            name: [1000 / milliseconds for milliseconds in figures]
+            for name, figures in interleave(built, rounds).items()
+        }
+        single = median(rates[SINGLE])
+        by_size[str(size)] = {
+            name: {
+                "median": median(figures),
+                "min": min(figures),
+                "max": max(figures),
+                "share_of_single": median(figures) / single,
+            }
+            for name, figures in rates.items()
+        }
+    return {"title": workload.title, "member_steps_per_second": by_size}
+
+
+def table(workloads: dict[str, Any]) -> Table:
+    """The results as the terminal shows them."""
+    result = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for column in ("members", "strategy", "member-steps/s", "min to max", "to single runs"):
+        result.add_column(column, justify="right")
+    for record in workloads.values():
+        result.add_row()
+        result.add_row(f"[bold]{record['title']}")
+        for size, rates in record["member_steps_per_second"].items():
+            for name, rate in rates.items():
+                spread = f"{rate['min']:.1f} to {rate['max']:.1f}"
+                share = f"{rate['share_of_single']:.2f}"
+                result.add_row(size, name, f"{rate['median']:.1f}", spread, share)
+    return result
