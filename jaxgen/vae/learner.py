@@ -42,7 +42,7 @@ class VAEState(NamedTuple):
     kl_weight: Float[Array, ""]
 
     @property
-    def step(self) -> Int[Array, ""]:
+    def step(self) -> Int[Array, "..."]:
         """How many updates the network has seen."""
         return self.network.step
 
