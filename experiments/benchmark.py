@@ -14,13 +14,14 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Literal
 
 import tyro
 from rich.console import Console
 from rich.table import Table
 
 from experiments import alone, floor, launch
+from experiments import population_benchmark as population
 from experiments.contenders import (
     WORKLOADS,
     Contender,
@@ -41,10 +42,14 @@ FRESH = ("jaxgen", "PyTorch eager", "torch.compile")
 class Config:
     """Times training steps of jaxgen, PyTorch and plain Flax side by side."""
 
+    subject: tyro.conf.Positional[Literal["steps", "population"]] = "steps"
+    """Single steps against other libraries, or the throughput of populations."""
     workloads: tuple[WorkloadName, ...] = tuple(WORKLOADS)
     """What is trained."""
     rounds: int = 10
     """How often each contender has its turn."""
+    sizes: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
+    """Of the populations."""
     alone: bool = True
     """Also start each contender in processes of its own, for compile time and memory, and run the
     experiments for a few epochs."""
@@ -156,6 +161,8 @@ def main(config: Config) -> None:
     """Measures, prints the table and writes the JSON. Raises InputError for what cannot be done."""
     if config.rounds < 1:
         raise InputError("--rounds must be at least 1.")
+    if min(config.sizes, default=0) < 1:
+        raise InputError("--sizes must be at least 1 each.")
     if config.output is not None and not config.output.absolute().parent.is_dir():
         raise InputError(f"There is no directory {config.output.parent} for --output.")
     screen = Console(highlight=False)
@@ -172,13 +179,17 @@ def main(config: Config) -> None:
     for name in config.workloads:
         workload = WORKLOADS[name]
         screen.print(f"{workload.title} ...")
+        if config.subject == "population":
+            results[name] = population.throughput(workload, config.sizes, config.rounds, interleave)
+            continue
         record = results[name] = compare(workload, config.rounds, screen)
         if config.alone:
             names = [fresh for fresh in FRESH if fresh in record["milliseconds_per_step"]]
             record["alone"] = {fresh: alone.two_starts(name, fresh) for fresh in names}
             if workload.image_shape == (32, 32, 1):  # that of the digits, padded
                 record["epoch_images_per_second"] = alone.epoch_images_per_second(workload)
-    screen.print(table(results))
+    draw_table = population.table if config.subject == "population" else table
+    screen.print(draw_table(results))
     if config.output is not None:
         record = {"environment": environment, "rounds": config.rounds, "workloads": results}
         config.output.write_text(json.dumps(record, indent=2) + "\n")

@@ -63,6 +63,44 @@ def _cgan_row(command: str, of_seeds: list[dict[str, Any]]) -> str:
     )
 
 
+def study_table(results: Path) -> str:
+    """What populations reached: a row for each `study_*.json`."""
+    rows = [
+        "| command | test negative ELBO (nats) | best and worst | training on |",
+        "|---|---|---|---|",
+    ]
+    for path in sorted(results.glob("study_*.json")):
+        result = json.loads(path.read_text())
+        config, environment, metrics = result["config"], result["environment"], result["metrics"]
+        score = metrics["summary"]["test/negative_elbo_nats"]
+        rows.append(
+            f"| `{environment['command']}` | **{score['mean']:.2f}** ± {score['std']:.2f} "
+            f"| {score['min']:.2f}, {score['max']:.2f} "
+            f"| {config['dataset']}, {config['num_seeds']} seeds, {metrics['epoch']} epochs, "
+            f"{result['training_seconds'] / 60:.1f} min on {_device(environment)} |"
+        )
+    return "\n".join(rows)
+
+
+def population_table(results: Path) -> str:
+    """Member-steps a second: a row for each workload and size of each `population_*.json`."""
+    rows = [
+        "| population | strategy | member-steps a second | to single runs one after the other |",
+        "|---|---|---|---|",
+    ]
+    for path in sorted(results.glob("population_*.json")):
+        result = json.loads(path.read_text())
+        for record in result["workloads"].values():
+            for size, rates in record["member_steps_per_second"].items():
+                rows += [
+                    f"| {size} x {record['title']}, {_device(result['environment'])} | {name} "
+                    f"| {rate['median']:.0f} ({rate['min']:.0f} to {rate['max']:.0f}) "
+                    f"| **{rate['share_of_single']:.2f}** |"
+                    for name, rate in rates.items()
+                ]
+    return "\n".join(rows)
+
+
 def benchmark_table(results: Path) -> str:
     """How long a step takes: a row for each workload of each `benchmark_*.json`."""
     rows = [
@@ -100,7 +138,13 @@ def _device(environment: dict[str, Any]) -> str:
     return f"{environment['num_devices']} x {environment['device']}"
 
 
-TABLES = {"vae": vae_table, "cgan": cgan_table, "benchmark": benchmark_table}
+TABLES = {
+    "vae": vae_table,
+    "cgan": cgan_table,
+    "benchmark": benchmark_table,
+    "study": study_table,
+    "population": population_table,
+}
 
 
 def fill(text: str, results: Path) -> str:
