@@ -4,10 +4,9 @@ Beside it, rather than in a folder of the user's: the arrays then go where the s
 everyone who reads it, and are deleted with it.
 """
 
+import io
 import math
 import os
-import struct
-import tokenize
 import uuid
 import warnings
 import zipfile
@@ -15,22 +14,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import UInt8
 
 from jaxgen.data.records import Arrays, Records
 
-DAMAGED = (
-    OSError,
-    EOFError,
-    LookupError,
-    RuntimeError,
-    SyntaxError,
-    ValueError,
-    struct.error,
-    tokenize.TokenError,
-    zipfile.BadZipFile,
-)
-LENGTHS = struct.Struct("<26x2H")  # of name and extra field, at the end of a local zip header
+ZIP_LENGTHS = 26  # where a local zip header has the lengths of the name and extra field behind it
 
 
 def read(folder: Path, split: str, mapped: bool = False) -> Arrays | None:
@@ -44,8 +32,12 @@ def read(folder: Path, split: str, mapped: bool = False) -> Arrays | None:
             if arrays["source"].tolist() != _source(folder):
                 return None
             label = arrays["label"]  # reading an array whole checks its CRC
-            image = _map(file, arrays.zip.getinfo("image.npy")) if mapped else arrays["image"]
-    except DAMAGED:
+            if mapped:
+                shape = tuple(arrays["shape"].tolist())
+                image = _map(file, arrays.zip.getinfo("image.npy"), shape)
+            else:
+                image = arrays["image"]
+    except (OSError, EOFError, LookupError, RuntimeError, ValueError, zipfile.BadZipFile):
         return None
     sound = (image.dtype, image.ndim, label.dtype) == (np.uint8, 4, np.int32)
     return (image, label) if sound and label.shape == image.shape[:1] else None
@@ -76,26 +68,36 @@ def _save(file: BinaryIO, source: list[str], records: Records) -> None:
     labels = []
     with zipfile.ZipFile(file, "w") as archive:
         with archive.open("image.npy", "w", force_zip64=True) as member:
-            header = {"descr": "|u1", "fortran_order": False, "shape": records.shape}
-            np.lib.format.write_array_header_1_0(member, header)
+            member.write(_image_header(records.shape))
             for image, label in records.chunks:
                 member.write(image.data)
                 labels.append(label)
-        for name, array in {"label": np.concatenate(labels), "source": np.array(source)}.items():
+        rest = {"label": np.concatenate(labels), "shape": records.shape, "source": source}
+        for name, array in rest.items():
             with archive.open(f"{name}.npy", "w") as member:
                 np.save(member, array)
 
 
-def _map(file: BinaryIO, member: zipfile.ZipInfo) -> Shaped[np.memmap, "..."]:
-    """The array of an uncompressed member, where it lies in the file. Raises ValueError."""
-    file.seek(member.header_offset)
-    lengths = LENGTHS.unpack(file.read(LENGTHS.size))
-    start = file.seek(sum(lengths), os.SEEK_CUR)
-    np.lib.format.read_magic(file)
-    shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
-    if file.tell() + math.prod(shape) * dtype.itemsize != start + member.file_size:
-        raise ValueError(f"{shape} is not the shape of what follows")
-    return np.memmap(file, dtype, "r", file.tell(), shape, order="F" if fortran else "C")
+def _map(
+    file: BinaryIO, member: zipfile.ZipInfo, shape: tuple[int, ...]
+) -> UInt8[np.memmap, "..."]:
+    """The images where they lie in the file. Raises ValueError if others, or none, lie there."""
+    file.seek(member.header_offset + ZIP_LENGTHS)
+    lengths = np.frombuffer(file.read(4), "<u2")
+    file.seek(int(lengths.sum()), os.SEEK_CUR)
+    header = _image_header(shape)
+    if file.read(len(header)) != header or member.file_size != len(header) + math.prod(shape):
+        raise ValueError(f"no images of shape {shape} in {member.filename}")
+    return np.memmap(file, np.uint8, "r", file.tell(), shape)
+
+
+def _image_header(shape: tuple[int, ...]) -> bytes:
+    """What precedes the pixels in an .npy file."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": "|u1", "fortran_order": False, "shape": shape}
+    )
+    return header.getvalue()
 
 
 def _path(folder: Path, split: str) -> Path:
