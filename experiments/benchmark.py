@@ -10,7 +10,6 @@ import dataclasses
 import importlib.metadata
 import json
 import os
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
@@ -30,11 +29,11 @@ from experiments.contenders import (
     contenders,
     has_torch,
 )
+from experiments.turns import interleave, summary
 from jaxgen import console, runs
 from jaxgen.errors import InputError
 from jaxgen.layers import default_form
 
-BLOCK_SECONDS = 0.7
 FRESH = ("jaxgen", "PyTorch eager", "torch.compile")
 
 
@@ -55,20 +54,6 @@ class Config:
     experiments for a few epochs."""
     output: Path | None = None
     """Where the results go as JSON; None: nowhere, only the table is printed."""
-
-
-def interleave(contenders: Mapping[str, Contender], rounds: int) -> dict[str, list[float]]:
-    """Milliseconds a step, one figure a round: every second round takes the turns backwards."""
-    figures = {name: [] for name in contenders}
-    for i in range(rounds):
-        for name in list(contenders)[:: -1 if i % 2 else 1]:
-            run, num_steps = contenders[name]
-            num_runs, seconds, start = 0, 0.0, time.perf_counter()
-            while seconds < BLOCK_SECONDS:
-                run()
-                num_runs, seconds = num_runs + 1, time.perf_counter() - start
-            figures[name].append(1000 * seconds / (num_runs * num_steps))
-    return figures
 
 
 def build(workload: Workload, screen: Console) -> dict[str, Contender]:
@@ -92,7 +77,7 @@ def compare(workload: Workload, rounds: int, screen: Console) -> dict[str, Any]:
     built = build(workload, screen)
     rates = {"product": floor.matrix_product(), "stream": floor.stream()}
     figures = interleave(built | rates, rounds)
-    steps = {name: _summary(figures[name]) for name in built}
+    steps = {name: summary(figures[name]) for name in built}
     product, stream = (median(figures[name]) / 1000 for name in rates)
     work = floor.work(workload)
     floor_milliseconds = 1000 * floor.seconds(work, product, stream)
@@ -110,10 +95,6 @@ def compare(workload: Workload, rounds: int, screen: Console) -> dict[str, Any]:
             "share_of_step": floor_milliseconds / ours,
         },
     }
-
-
-def _summary(figures: list[float]) -> dict[str, Any]:
-    return {"median": median(figures), "min": min(figures), "max": max(figures), "rounds": figures}
 
 
 def table(workloads: Mapping[str, Any]) -> Table:
@@ -180,7 +161,7 @@ def main(config: Config) -> None:
         workload = WORKLOADS[name]
         screen.print(f"{workload.title} ...")
         if config.subject == "population":
-            results[name] = population.throughput(workload, config.sizes, config.rounds, interleave)
+            results[name] = population.throughput(workload, config.sizes, config.rounds)
             continue
         record = results[name] = compare(workload, config.rounds, screen)
         if config.alone:

@@ -73,20 +73,21 @@ class Experiment(NamedTuple):
 
 def run_keys(experiment: Experiment, sharding: NamedSharding | None = None) -> loop.RunKeys:
     """All randomness of the run, or of each member; of this process alone without a sharding."""
-
-    def keys(seed: Array) -> loop.RunKeys:
-        return loop.split_run_key(jax.random.key(seed))
-
-    seeds = _stack(experiment, [np.uint32(member.run.seed) for member in experiment.members])
-    return jax.jit(experiment.layout.lift(keys, (0,)), out_shardings=sharding)(seeds)
+    keys = jax.jit(experiment.layout.lift(_keys, (0,)), out_shardings=sharding)
+    return keys(_seeds(experiment))
 
 
 def initial_state(experiment: Experiment) -> State:
     """The state before the first update."""
     layout = experiment.layout
+
+    def init(seed: Array, hypers: Any) -> State:
+        return experiment.learner.init(_keys(seed).init, hypers)
+
     hypers = _stack(experiment, [experiment.hypers(member) for member in experiment.members])
-    init = jax.jit(layout.lift(experiment.learner.init, (0, 0)), out_shardings=layout.members)
-    return init(run_keys(experiment, layout.members).init, hypers)
+    return jax.jit(layout.lift(init, (0, 0)), out_shardings=layout.members)(
+        _seeds(experiment), hypers
+    )
 
 
 def open_manager(experiment: Experiment, run_dir: Path) -> ocp.CheckpointManager:
@@ -117,7 +118,8 @@ def train(experiment: Experiment, progress: Progress) -> Path:
         chunks = loop.fit(
             train, state, data, keys, shape=shape, num_epochs=num_epochs, layout=layout
         )
-        diverged, look = diverged_before(runs.read_metrics(run_dir)), looker(experiment)
+        steps, look = loop.steps(state, layout), looker(experiment, keys.evaluate)
+        diverged = diverged_before(steps, runs.read_metrics(run_dir))
         for epoch in epochs(progress, chunks, shape, num_epochs, diverged):
             _keep(experiment, run_dir, manager, epoch, look, progress)
     if launch.is_writer():
@@ -131,16 +133,18 @@ def adopt(experiment: Experiment, state: State, progress: Progress) -> Path:
     with open_manager(experiment, run_dir) as manager:
         state = _begin(experiment, run_dir, manager, state)
         epoch = Epoch(state, 0, loop.num_updates(state), 0.0, {}, {})
-        _keep(experiment, run_dir, manager, epoch, looker(experiment), progress)
+        look = looker(experiment, run_keys(experiment, experiment.layout.members).evaluate)
+        _keep(experiment, run_dir, manager, epoch, look, progress)
     return run_dir
 
 
-def looker(experiment: Experiment) -> Callable[[State], tuple[Values, Drawn]]:
+def looker(
+    experiment: Experiment, key: Key[Array, "..."]
+) -> Callable[[State], tuple[Values, Drawn]]:
     """Compiles how a state is evaluated and drawn; what it returns is on the host."""
     layout, test = experiment.layout, experiment.sets.test
     evaluate = jax.jit(layout.lift(experiment.evaluate, (0, None, 0)), out_shardings=layout.shared)
     draw = jax.jit(layout.lift(experiment.draw, (0, 0)), out_shardings=layout.shared)
-    key = run_keys(experiment, layout.members).evaluate
     return lambda state: jax.device_get((evaluate(state, test, key), draw(state, key)))
 
 
@@ -207,6 +211,14 @@ def _keep(
         if trouble := experiment.warn(own, of_member):
             who = f" member {member}" if experiment.is_population else ""
             progress.console.print(f"[yellow]collapsed{who}:[/] {trouble}")
+
+
+def _keys(seed: Array) -> loop.RunKeys:
+    return loop.split_run_key(jax.random.key(seed))
+
+
+def _seeds(experiment: Experiment) -> Any:
+    return _stack(experiment, [np.uint32(member.run.seed) for member in experiment.members])
 
 
 def _stack(experiment: Experiment, values: list[Any]) -> Any:

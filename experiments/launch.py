@@ -16,8 +16,8 @@ from experiments.members import members
 from experiments.options import RunOptions, to_record
 from jaxgen import data, runs
 from jaxgen.errors import InputError
-from jaxgen.training import checkpoint, loop, memory
-from jaxgen.training.devices import Layout, layout, place
+from jaxgen.training import checkpoint, devices, loop, memory
+from jaxgen.training.devices import Layout, place
 from jaxgen.types import Batch, State
 
 
@@ -111,14 +111,14 @@ def prepare(
     options = config.run
     if options.compilation_cache:
         keep_compiled_programs()
-    place = choose_layout(config)
-    sets = load_data(options, place, progress)
+    layout = choose_layout(config)
+    sets = load_data(options, layout, progress)
     # Raises here what would otherwise leave an empty run directory behind
     num_images = len(sets.train.label)
     loop.epoch_shape(num_images, options.batch_size)
     num_epochs = options.epochs or default_epochs(num_images)
     options = dataclasses.replace(options, dataset=sets.name, epochs=num_epochs)
-    return dataclasses.replace(config, run=options), sets, place
+    return dataclasses.replace(config, run=options), sets, layout
 
 
 def choose_layout(config: Any) -> Layout:
@@ -130,7 +130,9 @@ def choose_layout(config: Any) -> Layout:
             f"{options.batch_devices} devices: change --batch-size or --batch-devices."
         )
     is_population = num_members > 1
-    chosen = layout(num_members if is_population else None, options.strategy, options.batch_devices)
+    chosen = devices.layout(
+        num_members if is_population else None, options.strategy, options.batch_devices
+    )
     if jax.process_count() > 1 and chosen.mesh.size < jax.device_count():
         raise InputError(
             f"{num_members} run(s), each batch on {options.batch_devices} device(s), would leave "

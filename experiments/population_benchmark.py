@@ -6,7 +6,6 @@ The unit is a member-step, one update of one member. For each size the strategie
 process, and beside them as many single runs as a study has seeds, one after the other.
 """
 
-from collections.abc import Callable
 from statistics import median
 from typing import Any, get_args
 
@@ -14,12 +13,12 @@ import jax
 from rich.table import Table
 
 from experiments.contenders import Contender, Workload, in_scan
+from experiments.turns import interleave, summary
 from jaxgen.training.devices import layout
 from jaxgen.training.population import Strategy
 
 STUDY_SIZE = 8
 SINGLE = f"{STUDY_SIZE} single runs"
-Interleave = Callable[[dict[str, Contender], int], dict[str, list[float]]]  # ms a step
 
 
 def strategies(size: int) -> list[Strategy]:
@@ -40,9 +39,7 @@ def single_runs(workload: Workload) -> Contender:
     return Contender(run, sum(each.num_steps for each in runs))
 
 
-def throughput(
-    workload: Workload, sizes: tuple[int, ...], rounds: int, interleave: Interleave
-) -> dict[str, Any]:
+def throughput(workload: Workload, sizes: tuple[int, ...], rounds: int) -> dict[str, Any]:
     """Member-steps a second for each size and strategy, each as the median of its rounds.
 
     `share_of_single` holds them against the single runs that took turns with them.
@@ -59,12 +56,7 @@ def throughput(
         }
         single = median(rates[SINGLE])
         by_size[str(size)] = {
-            name: {
-                "median": median(figures),
-                "min": min(figures),
-                "max": max(figures),
-                "share_of_single": median(figures) / single,
-            }
+            name: {**summary(figures), "share_of_single": median(figures) / single}
             for name, figures in rates.items()
         }
     return {"title": workload.title, "member_steps_per_second": by_size}

@@ -91,7 +91,7 @@ def record_of(epoch: Epoch, test: Values, best: str, mode: Literal["min", "max"]
     """The epoch's line of `metrics.jsonl`.
 
     For a population each metric is a list, null for who has diverged, and there are a `summary` of
-    each and the `best_member`. Raises InputError if a test metric of a single run is not finite.
+    each and the `best_member`. Raises InputError if nobody has a metric that is finite.
     """
     values = {f"train/{name}": np.asarray(value) for name, value in epoch.metrics.items()}
     values |= {f"test/{name}": np.asarray(value) for name, value in test.items()}
@@ -101,18 +101,18 @@ def record_of(epoch: Epoch, test: Values, best: str, mode: Literal["min", "max"]
         "seconds": round(epoch.seconds, 3),  # of training alone
         "time": round(time.time(), 3),
     }
-    if not values[best].ndim:
-        not_finite = [name for name, value in values.items() if not np.isfinite(value)]
-        if not_finite:
-            raise InputError(
-                f"{', '.join(not_finite)} not finite after step {epoch.step}: stopped, with the "
-                "last good checkpoint kept. Try a smaller --learning-rate."
-            )
-        return record | {name: float(value) for name, value in values.items()}
-    frozen = list(epoch.diverged)
     values = {name: value.astype(float) for name, value in values.items()}
-    for value in values.values():
-        value[frozen] = np.nan
+    for member in epoch.diverged:
+        for value in values.values():
+            value[member] = np.nan
+    not_finite = [name for name, value in values.items() if not np.isfinite(value).any()]
+    if not_finite:
+        raise InputError(
+            f"{', '.join(not_finite)} not finite after step {epoch.step}: stopped, with the last "
+            "good checkpoint kept. Try a smaller --learning-rate."
+        )
+    if not values[best].ndim:
+        return record | {name: float(value) for name, value in values.items()}
     return record | {
         **{name: [_plain(x) for x in value.tolist()] for name, value in values.items()},
         "summary": {
@@ -124,10 +124,11 @@ def record_of(epoch: Epoch, test: Values, best: str, mode: Literal["min", "max"]
     }
 
 
-def diverged_before(records: list[dict[str, Any]]) -> dict[int, int]:
-    """Who has diverged by the last record."""
-    last = records[-1].get("diverged", {}) if records else {}
-    return {int(member): step for member, step in last.items()}
+def diverged_before(steps: Int[np.ndarray, "*m"], records: list[dict[str, Any]]) -> dict[int, int]:
+    """Who has diverged: the members whose states are behind, and where the records say it was."""
+    behind = np.flatnonzero(steps < steps.max()).tolist()
+    told = records[-1].get("diverged", {}) if records else {}
+    return {member: told.get(str(member), int(steps[member])) for member in behind}
 
 
 def member_record(record: Mapping[str, Any], member: int) -> dict[str, Any]:

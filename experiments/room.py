@@ -44,8 +44,7 @@ def check_room(
         fits = shape.batch_size * (limit - need.held) // need.temporary
         hint = f"a --batch-size of about {fits} would fit"
     else:
-        # one after the other, members take turns in the temporary memory
-        fixed = shared + (need.temporary if layout.strategy == "map" else 0)
+        fixed = shared + (need.temporary if layout.takes_turns else 0)
         fits = layout.num_members * (limit - fixed) // (need.total - fixed)
         hint = f"about {fits} members would fit (--num-seeds, --sweep)"
     if fits < 1:

@@ -43,16 +43,18 @@ class Layout(NamedTuple):
         return NamedSharding(self.mesh, P(*member, None, "batch"))
 
     @property
-    def batch_devices(self) -> int:
-        """Among how many devices a batch is split."""
-        return self.mesh.shape["batch"]
+    def takes_turns(self) -> bool:
+        """Whether the members on one device run one after the other."""
+        within = default_strategy() if self.strategy == "shard" else self.strategy
+        return within == "map"
 
 
 def default_strategy() -> Strategy:
     """How members share one device: one after the other on CPU, side by side elsewhere.
 
-    Measured by `python -m experiments.benchmark population`: a CPU gains nothing from wider
-    arrays, while one small model leaves most of an accelerator idle.
+    Measured on CPU by `python -m experiments.benchmark population`: what wider arrays gain an MLP
+    is little beside what they cost a convolution. Elsewhere it is unmeasured; one small model
+    should leave most of an accelerator idle.
     """
     return "map" if jax.default_backend() == "cpu" else "vmap"
 

@@ -24,7 +24,7 @@ from jaxgen.training.population import guarded
 from jaxgen.types import Batch, Metrics, State
 
 Step = Callable[[State, Batch, Key[Array, ""]], tuple[State, Metrics]]
-TrainChunk = Any  # jitted (state, data, rows, key, start) -> (state, metrics)
+Trainer = Any  # jitted (state, data, rows, key, start) -> (state, metrics)
 Stream = Callable[[int], Iterator[Batch]]  # from a chunk on: [steps, b, ...] or [members, steps...]
 
 CHUNK_STEPS = range(25, 51)
@@ -103,7 +103,7 @@ def train_chunk(
     return lax.scan(body, state, rows)
 
 
-def trainer(step: Step, layout: Layout | None = None) -> TrainChunk:
+def trainer(step: Step, layout: Layout | None = None) -> Trainer:
     """`train_chunk` of one run, or of a population, guarded and compiled: what `fit` runs.
 
     It gives its state away.
@@ -152,6 +152,11 @@ class Chunk(NamedTuple):
     ends_epoch: bool
 
 
+def steps(state: State, layout: Layout) -> Int[np.ndarray, "*m"]:
+    """How many updates the run, or each member, has behind it."""
+    return np.asarray(jax.jit(lambda step: step, out_shardings=layout.shared)(state.step))
+
+
 def num_updates(state: State) -> int:
     """How many updates a run has behind it: of a population, those members that went on."""
     return int(jax.jit(jnp.max)(state.step))
@@ -176,7 +181,7 @@ def rows_in_memory(
 
 
 def fit(
-    train: TrainChunk,
+    train: Trainer,
     state: State,
     data: Batch | Stream,
     keys: RunKeys,

@@ -13,8 +13,7 @@ import jax.numpy as jnp
 import pytest
 from rich.console import Console
 
-from experiments import alone, benchmark, contenders, floor, launch, tables
-from experiments import population_benchmark as population
+from experiments import alone, benchmark, contenders, floor, launch, tables, turns
 from experiments.contenders import WORKLOADS, Contender
 from jaxgen.errors import InputError
 from jaxgen.layers import Conv, ConvTranspose
@@ -110,9 +109,9 @@ class Clock:
 
 def test_contenders_take_turns_there_and_back(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(benchmark.time, "perf_counter", lambda: clock.now)
+    monkeypatch.setattr(turns.time, "perf_counter", lambda: clock.now)
     subjects = {"slow": clock.contender("slow", 2.0, 4), "fast": clock.contender("fast", 0.25, 5)}
-    figures = benchmark.interleave(subjects, rounds=3)
+    figures = turns.interleave(subjects, rounds=3)
     there, back = ["slow", "fast", "fast", "fast"], ["fast", "fast", "fast", "slow"]
     assert clock.turns == there + back + there
     assert figures == {"slow": [500.0] * 3, "fast": [50.0] * 3}
@@ -281,32 +280,3 @@ def test_a_second_start_finds_what_the_first_has_compiled():
     for start in starts.values():
         assert start["seconds_to_first_step"] > start["compile_seconds"]
         assert start["peak_memory_mib"] > 100
-
-
-def test_the_throughput_of_populations_is_held_against_single_runs(monkeypatch):
-    """A map as fast as single runs, and a vmap that takes twice as long."""
-    built = {"vmap": 4.0, "map": 2.0}
-    monkeypatch.setattr(population, "single_runs", lambda workload: Contender(lambda: None, 8))
-    monkeypatch.setattr(
-        population, "in_scan", lambda workload, where: Contender(lambda: None, where.num_members)
-    )
-
-    def interleave(contenders, rounds):
-        return {name: [built.get(name, 2.0)] * rounds for name in contenders}
-
-    record = population.throughput(WORKLOADS["cgan"], (2, 4), 3, interleave)
-    for size in ("2", "4"):
-        rates = record["member_steps_per_second"][size]
-        assert rates["map"] == {"median": 500, "min": 500, "max": 500, "share_of_single": 1.0}
-        assert rates["vmap"]["share_of_single"] == 0.5
-    assert population.SINGLE in rates
-
-
-@pytest.mark.slow
-def test_a_population_s_throughput_is_measured_as_its_user_does(tmp_path):
-    options = ["population", "--workloads", "mlp-vae", "--rounds", "1", "--sizes", "2"]
-    command = [sys.executable, "-m", "experiments.benchmark", *options, "--output", "out.json"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert "map" in done.stdout
-    record = json.loads((tmp_path / "out.json").read_text())["workloads"]["mlp-vae"]
-    assert record["member_steps_per_second"]["2"]["map"]["median"] > 0

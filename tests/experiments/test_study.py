@@ -15,6 +15,7 @@ from matplotlib.image import imread
 from experiments import launch, vae_mnist
 from experiments.members import members
 from experiments.options import RunOptions
+from experiments.records import Epoch, record_of
 from jaxgen import runs
 from jaxgen.errors import InputError
 from jaxgen.training import memory
@@ -96,13 +97,26 @@ def test_a_member_taken_out_goes_on_as_if_it_had_always_been_alone(study, tmp_pa
     assert timeless(runs.read_metrics(own)) == timeless(runs.read_metrics(cwd / "alone"))
 
 
-def test_a_study_is_resumed_with_its_frozen_members(study, tmp_path):
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_study_is_resumed_with_its_frozen_members(study, tmp_path, lost):
     cwd, _ = study
     shutil.copytree(cwd / "study", tmp_path / "study")
+    if lost:  # a crash between the checkpoint and the line: the states know who is behind
+        runs.forget_after(tmp_path / "study", 0)
     succeed([*VAE, "--resume", "study", "--epochs", "3"], tmp_path)
     last, single = (runs.read_metrics(p)[-1] for p in (tmp_path / "study", cwd / "alone"))
     assert last[SCORE][1] == single[SCORE]
     assert last["diverged"].keys() == {"2", "3"}
+    assert last[SCORE][2:] == [None, None]
+
+
+def test_a_metric_that_nobody_has_stops_the_run():
+    epoch = Epoch(None, 1, 10, 1.0, {}, {1: 5})
+    score = {"negative_elbo_nats": np.array([3.0, 4.0]), "nll_nats": np.array([np.inf, 4.0])}
+    with pytest.raises(InputError, match="test/nll_nats not finite after step 10"):
+        record_of(epoch, score, SCORE, "min")
+    record = record_of(epoch, {**score, "nll_nats": np.array([1.0, np.inf])}, SCORE, "min")
+    assert record["test/nll_nats"] == [1.0, None]
 
 
 @pytest.mark.parametrize(
