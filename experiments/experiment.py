@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from experiments import launch
-from experiments.members import differences, members
+from experiments.members import members, settings
 from experiments.records import (
     Epoch,
     Values,
@@ -153,10 +153,10 @@ def show_result(
 ) -> dict[str, Any]:
     """Draws the curves, prints the table of a population, and returns the last record."""
     records = runs.read_metrics(run_dir)
-    pictures.curves(run_dir / "curves.png", records, panels)
+    pictures.curves(run_dir / "curves.png", records, panels, settings(experiment.config))
     if experiment.is_population:
-        rows = differences(experiment.config)
-        Console(highlight=False).print(members_table(records[-1], rows, experiment.best))
+        table = members_table(records[-1], experiment.config, experiment.best)
+        Console(highlight=False).print(table)
     return records[-1]
 
 

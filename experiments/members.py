@@ -22,9 +22,15 @@ def members(config: Any) -> list[Any]:
 
 
 def differences(config: Any) -> list[dict[str, Any]]:
-    """What tells each member from the others: its seed, and its values in the sweep."""
+    """What tells the settings of the sweep apart: of each member, its values there."""
     swept = [name for name, values in dataclasses.asdict(config.sweep).items() if values]
-    return [
-        {"seed": member.run.seed, **{name: getattr(member, name) for name in swept}}
-        for member in members(config)
-    ]
+    return [{name: getattr(member, name) for name in swept} for member in members(config)]
+
+
+def settings(config: Any) -> dict[str, list[int]]:
+    """The members of each setting of the sweep, which differ by their seed alone."""
+    groups: dict[str, list[int]] = {}
+    for member, own in enumerate(differences(config)):
+        name = ", ".join(f"{name} {value:g}" for name, value in own.items())
+        groups.setdefault(name, []).append(member)
+    return groups

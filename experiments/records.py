@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -10,6 +10,7 @@ from jaxtyping import Int
 from rich.progress import Progress
 from rich.table import Table
 
+from experiments.members import differences, members, settings
 from jaxgen.errors import InputError
 from jaxgen.training import loop
 from jaxgen.training.population import best_member, summarise
@@ -148,35 +149,31 @@ def told(record: Mapping[str, Any], name: str, spec: str, sign: int = 1) -> str:
     return f"{sign * summary['mean']:{spec}} ± {summary['std']:{spec}}"
 
 
-def members_table(
-    record: Mapping[str, Any], differences: list[dict[str, Any]], metric: str
-) -> Table:
+def members_table(record: Mapping[str, Any], config: Any, metric: str) -> Table:
     """What each member of a population has reached, the best one in bold.
 
     Below, mean and standard deviation over the seeds of each setting of the sweep.
     """
+    swept, values = differences(config), np.array(record[metric], float)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for column in ("member", *differences[0], metric):
+    for column in ("member", "seed", *swept[0], metric):
         table.add_column(column, justify="right")
-    values = np.array(record[metric], float)
-    settings: dict[tuple[float, ...], list[int]] = {}
-    for member, (value, own) in enumerate(zip(values, differences, strict=True)):
-        seed, *swept = own.values()
-        settings.setdefault(tuple(swept), []).append(member)
+    for member, (config_of_member, own) in enumerate(zip(members(config), swept, strict=True)):
         step = record["diverged"].get(str(member))
-        result = f"{value:.5g}" if step is None else f"frozen at step {step}"
+        result = f"{values[member]:.5g}" if step is None else f"frozen at step {step}"
         style = "bold" if member == record["best_member"] else None
-        table.add_row(str(member), str(seed), *_numbers(swept), result, style=style)
-    for swept, those in settings.items():
+        seed = str(config_of_member.run.seed)
+        table.add_row(str(member), seed, *_numbers(own), result, style=style)
+    for those in settings(config).values():
         summary = summarise(values[those])
         if len(those) > 1 and np.isfinite(summary.mean):
             result = f"{summary.mean:.5g} ± {summary.std:.2g}"
-            table.add_row("mean", f"of {len(those)}", *_numbers(swept), result)
+            table.add_row("mean", f"of {len(those)}", *_numbers(swept[those[0]]), result)
     return table
 
 
-def _numbers(values: Iterable[float]) -> list[str]:
-    return [f"{value:g}" for value in values]
+def _numbers(own: Mapping[str, float]) -> list[str]:
+    return [f"{value:g}" for value in own.values()]
 
 
 def _plain(x: float) -> float | None:

@@ -1,7 +1,8 @@
 """Pictures of a run: grids of images and curves of metrics. The only file that draws."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -48,12 +49,17 @@ def animate(path: Path, pictures: Iterable[Path], milliseconds: int = 200) -> No
     first.save(path, save_all=True, append_images=rest, duration=duration, loop=0)
 
 
-def curves(path: Path, records: list[dict[str, Any]], panels: dict[str, list[str]]) -> None:
+def curves(
+    path: Path,
+    records: list[dict[str, Any]],
+    panels: dict[str, list[str]],
+    groups: Mapping[str, list[int]] = MappingProxyType({}),
+) -> None:
     """Draws metrics against epochs: a panel for each title, a line for each of its keys.
 
     A record that lacks a key leaves a gap in its line. Where it holds a list, for the members of a
-    population, thin lines show these, and a thick one their mean in a band of one standard
-    deviation; null leaves a gap.
+    population, thin lines show these, and for each of the named `groups` of members a thick one
+    their mean, in a band of one standard deviation; null leaves a gap.
     """
     figure = Figure(figsize=(5 * len(panels), 3.5), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
@@ -62,19 +68,22 @@ def curves(path: Path, records: list[dict[str, Any]], panels: dict[str, list[str
         for key in keys:
             values = [np.array(record.get(key, np.nan), float) for record in records]
             if any(value.ndim for value in values):
-                _band(ax, epochs, np.stack(np.broadcast_arrays(*values)), key)
+                members = np.stack(np.broadcast_arrays(*values))
+                for name, those in groups.items():
+                    _band(ax, epochs, members[:, those], f"{key} {name}")
             else:
                 ax.plot(epochs, values, marker=".", label=key)
         ax.set(title=title, xlabel="epoch")
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.grid(alpha=0.3)
-        ax.legend()
+        ax.legend(fontsize="small" if len(groups) < 3 else "xx-small")
     figure.savefig(path, dpi=100)
 
 
-def _band(ax: Axes, epochs: list[int], values: Float[np.ndarray, "epochs members"], key: str):
+def _band(ax: Axes, epochs: list[int], values: Float[np.ndarray, "epochs members"], name: str):
     members = np.ma.masked_invalid(values)
-    mean, std = members.mean(axis=1), members.std(axis=1, ddof=1)
-    (line,) = ax.plot(epochs, mean, marker=".", label=f"{key}, mean ± std")
+    mean = members.mean(axis=1)
+    std = members.std(axis=1, ddof=1) if values.shape[1] > 1 else 0 * mean
+    (line,) = ax.plot(epochs, mean, marker=".", label=name)
     ax.plot(epochs, values, color=line.get_color(), linewidth=0.5, alpha=0.5)
     ax.fill_between(epochs, mean - std, mean + std, color=line.get_color(), alpha=0.2, linewidth=0)

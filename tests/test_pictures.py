@@ -1,6 +1,7 @@
 """Pictures, opened again and looked at pixel by pixel."""
 
 import numpy as np
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 from numpy.testing import assert_allclose
 from PIL import Image
@@ -43,6 +44,31 @@ def test_curves_draw_a_panel_for_each_title(tmp_path):
     one, two = imread(tmp_path / "one.png"), imread(tmp_path / "two.png")
     assert two.shape[1] == 2 * one.shape[1]
     assert len(np.unique(one.reshape(-1, 4), axis=0)) > 10  # axes, text and lines, not a blank
+
+
+def test_a_population_has_a_line_and_a_band_for_each_group(monkeypatch, tmp_path):
+    drawn = []
+
+    def band(ax, epochs, values, name):
+        drawn.append(values)
+        ax.plot(epochs, values, label=name)
+
+    monkeypatch.setattr(pictures, "_band", band)
+    records = [{"epoch": 1, "a": [1.0, 3.0, None]}, {"epoch": 2, "a": [2.0, 4.0, 9.0]}]
+    pictures.curves(tmp_path / "c.png", records, {"A": ["a"]}, {"left": [0, 1], "right": [2]})
+    left, right = drawn
+    assert_allclose(left, [[1, 3], [2, 4]])
+    assert_allclose(right, [[np.nan], [9]])
+
+
+def test_a_band_is_one_standard_deviation_around_the_mean_of_those_who_are_left():
+    ax = Figure().subplots()
+    values = np.array([[1.0, 3.0, np.nan], [2.0, 6.0, np.nan]])
+    pictures._band(ax, [1, 2], values, "a")
+    assert_allclose(ax.lines[0].get_ydata(), [2, 4])
+    lows = ax.collections[0].get_paths()[0].vertices
+    std = values[:, :2].std(axis=1, ddof=1)
+    assert_allclose([lows[:, 1].min(), lows[:, 1].max()], [2 - std[0], 4 + std[1]])
 
 
 def test_curves_of_one_epoch_can_be_drawn(tmp_path):
