@@ -21,6 +21,7 @@ from rich.table import Table
 
 from experiments import alone, floor, launch
 from experiments import population_benchmark as population
+from experiments import stream_benchmark as stream
 from experiments.contenders import (
     WORKLOADS,
     Contender,
@@ -41,8 +42,9 @@ FRESH = ("jaxgen", "PyTorch eager", "torch.compile")
 class Config:
     """Times training steps of jaxgen, PyTorch and plain Flax side by side."""
 
-    subject: tyro.conf.Positional[Literal["steps", "population"]] = "steps"
-    """Single steps against other libraries, or the throughput of populations."""
+    subject: tyro.conf.Positional[Literal["steps", "population", "stream"]] = "steps"
+    """Single steps against other libraries, the throughput of populations, or streams against
+    images in memory."""
     workloads: tuple[WorkloadName, ...] = tuple(WORKLOADS)
     """What is trained."""
     rounds: int = 10
@@ -95,6 +97,18 @@ def compare(workload: Workload, rounds: int, screen: Console) -> dict[str, Any]:
             "share_of_step": floor_milliseconds / ours,
         },
     }
+
+
+def steps(name: WorkloadName, config: Config, screen: Console) -> dict[str, Any]:
+    """The record of a workload, with what each contender takes in processes of its own."""
+    workload = WORKLOADS[name]
+    record = compare(workload, config.rounds, screen)
+    if config.alone:
+        names = [fresh for fresh in FRESH if fresh in record["milliseconds_per_step"]]
+        record["alone"] = {fresh: alone.two_starts(name, fresh) for fresh in names}
+        if workload.image_shape == (32, 32, 1):  # that of the digits, padded
+            record["epoch_images_per_second"] = alone.epoch_images_per_second(workload)
+    return record
 
 
 def table(workloads: Mapping[str, Any]) -> Table:
@@ -156,20 +170,18 @@ def main(config: Config) -> None:
         environment["packages"]["torch"] = importlib.metadata.version("torch")
     else:
         screen.print("PyTorch is not installed, and left out: pip install '.[bench]' brings it.")
+    measure, draw_table = {
+        "steps": (lambda name: steps(name, config, screen), table),
+        "population": (
+            lambda name: population.throughput(WORKLOADS[name], config.sizes, config.rounds),
+            population.table,
+        ),
+        "stream": (lambda name: stream.cost(WORKLOADS[name], config.rounds), stream.table),
+    }[config.subject]
     results = {}
     for name in config.workloads:
-        workload = WORKLOADS[name]
-        screen.print(f"{workload.title} ...")
-        if config.subject == "population":
-            results[name] = population.throughput(workload, config.sizes, config.rounds)
-            continue
-        record = results[name] = compare(workload, config.rounds, screen)
-        if config.alone:
-            names = [fresh for fresh in FRESH if fresh in record["milliseconds_per_step"]]
-            record["alone"] = {fresh: alone.two_starts(name, fresh) for fresh in names}
-            if workload.image_shape == (32, 32, 1):  # that of the digits, padded
-                record["epoch_images_per_second"] = alone.epoch_images_per_second(workload)
-    draw_table = population.table if config.subject == "population" else table
+        screen.print(f"{WORKLOADS[name].title} ...")
+        results[name] = measure(name)
     screen.print(draw_table(results))
     if config.output is not None:
         record = {"environment": environment, "rounds": config.rounds, "workloads": results}
