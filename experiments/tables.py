@@ -101,6 +101,26 @@ def population_table(results: Path) -> str:
     return "\n".join(rows)
 
 
+def stream_table(results: Path) -> str:
+    """What streams cost: a row for each workload of each `stream_*.json`."""
+    rows = [
+        "| training step | from memory, ms | streamed, ms | streamed / memory "
+        "| the source alone, images/s |",
+        "|---|---|---|---|---|",
+    ]
+    for path in sorted(results.glob("stream_*.json")):
+        result = json.loads(path.read_text())
+        for record in result["workloads"].values():
+            steps = record["milliseconds_per_step"]
+            rows.append(
+                f"| {record['title']}, {_device(result['environment'])} "
+                f"| {steps['memory']['median']:.2f} | {steps['stream']['median']:.2f} "
+                f"| **{record['stream_to_memory']:.3f}** "
+                f"| {record['source_images_per_second']:,.0f} |"
+            )
+    return "\n".join(rows)
+
+
 def benchmark_table(results: Path) -> str:
     """How long a step takes: a row for each workload of each `benchmark_*.json`."""
     rows = [
@@ -144,6 +164,7 @@ TABLES = {
     "benchmark": benchmark_table,
     "study": study_table,
     "population": population_table,
+    "stream": stream_table,
 }
 
 
