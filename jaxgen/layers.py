@@ -69,41 +69,31 @@ def pad(x: Float[Array, "n h w c"], rows: Pair, columns: Pair) -> Float[Array, "
 
 
 def patches(x: Float[Array, "n h w c"], rows: Axis, columns: Axis) -> Float[Array, "n i j k"]:
-    """The window at every step, as a row of taps · taps · c numbers in the order of the kernel."""
-    (h, i, _, r, top), (w, j, _, s, left) = rows, columns
-    bottom, right = r * (i - 1) + rows.taps - top - h, s * (j - 1) + columns.taps - left - w
-    x = pad(x, (top, bottom), (left, right))
-    windows = [
-        x[:, a : a + r * (i - 1) + 1 : r, b : b + s * (j - 1) + 1 : s]
-        for a in range(rows.taps)
-        for b in range(columns.taps)
-    ]
-    return jnp.concatenate(windows, axis=-1)
-
-
-def fold(z: Float[Array, "n i j k"], rows: Axis, columns: Axis) -> Float[Array, "n h w c"]:
-    """The transpose of `patches`: every window added to the pixels it lies on.
+    """The window at every step, as a row of taps · taps · c numbers in the order of the kernel.
 
     With stride s the pixels fall into s · s interleaved phases. A tap only ever lies on pixels of
-    one phase, where its windows sit side by side: so each phase is a sum of a few shifted maps.
+    one phase, where its steps sit side by side: so each tap is a shifted map.
     """
     (height, i, _, r, top), (width, j, _, s, left) = rows, columns
     h, w = -(-height // r), -(-width // s)
+    x = pad(x, (0, h * r - height), (0, w * s - width))
+    bands = jnp.unstack(x.reshape(len(x), h, r, w, s, x.shape[-1]), axis=2)
+    phases = [jnp.unstack(band, axis=3) for band in bands]
+
+    def tap(a: int, b: int) -> Array:
+        (up, p), (back, q) = divmod(a - top, r), divmod(b - left, s)
+        return pad(phases[p][q], (-up, i - h + up), (-back, j - w + back))
+
+    taps = [tap(a, b) for a in range(rows.taps) for b in range(columns.taps)]
+    return jnp.concatenate(taps, axis=-1)
+
+
+def fold(z: Float[Array, "n i j k"], rows: Axis, columns: Axis) -> Float[Array, "n h w c"]:
+    """The transpose of `patches`: every window added to the pixels it lies on."""
     channels = z.shape[-1] // (rows.taps * columns.taps)
-    taps = lax.split(z, [channels] * (rows.taps * columns.taps), axis=-1)
-
-    def phase(p: int, q: int) -> Array:
-        total = jnp.zeros((len(z), h, w, channels), z.dtype)
-        for a in range((p + top) % r, rows.taps, r):
-            for b in range((q + left) % s, columns.taps, s):
-                down, right = (a - p - top) // r, (b - q - left) // s
-                tap = taps[a * columns.taps + b]
-                total += pad(tap, (down, h - i - down), (right, w - j - right))
-        return total
-
-    bands = [jnp.stack([phase(p, q) for q in range(s)], axis=3) for p in range(r)]
-    x = jnp.stack(bands, axis=2).reshape(len(z), h * r, w * s, channels)
-    return x[:, :height, :width]
+    x = jax.ShapeDtypeStruct((len(z), rows.size, columns.size, channels), z.dtype)
+    (x,) = jax.linear_transpose(lambda x: patches(x, rows, columns), x)(z)
+    return x
 
 
 def matmul(x: Float[Array, "*n k"], w: Float[Array, "k f"]) -> Float[Array, "*n f"]:
