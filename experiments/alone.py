@@ -47,14 +47,36 @@ def epoch_images_per_second(workload: Workload) -> float:
     """Of the experiment's last epoch of three on mnist_5k, with all that belongs to an epoch."""
     with tempfile.TemporaryDirectory() as directory:
         run_dir = Path(directory) / "run"
-        name, *options = EXPERIMENTS[workload.model]
-        options += ["--dataset", "mnist_5k", "--epochs", "3", "--run-dir", str(run_dir)]
-        options += ["--batch-size", str(workload.batch_size)]
-        command = [sys.executable, "-m", f"experiments.{name}", *options]
-        subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+        _experiment(workload, "--run-dir", str(run_dir))
         *_, before, last = runs.read_metrics(run_dir)
     num_images = (last["step"] - before["step"]) * workload.batch_size
     return num_images / (last["time"] - before["time"])
+
+
+def study_against_processes(workload: Workload, num_seeds: int) -> dict[str, float]:
+    """Seconds of a study of three epochs on mnist_5k, and of a process for each of its seeds.
+
+    Both begin without compiled programs; the processes find those of the first.
+    """
+    seconds = {}
+    for name, commands in {
+        "seconds": [["--num-seeds", str(num_seeds)]],
+        "processes_seconds": [["--seed", str(seed)] for seed in range(num_seeds)],
+    }.items():
+        with tempfile.TemporaryDirectory() as directory:
+            env = {"XDG_CACHE_HOME": directory}
+            start = time.perf_counter()
+            for i, options in enumerate(commands):
+                _experiment(workload, *options, "--run-dir", f"{directory}/{i}", **env)
+            seconds[name] = time.perf_counter() - start
+    return seconds
+
+
+def _experiment(workload: Workload, *options: str, **env: str) -> None:
+    name, *own = EXPERIMENTS[workload.model]
+    own += ["--dataset", "mnist_5k", "--epochs", "3", "--batch-size", str(workload.batch_size)]
+    command = [sys.executable, "-m", f"experiments.{name}", *own, *options]
+    subprocess.run(command, env=os.environ | env, stdout=subprocess.DEVNULL, check=True)
 
 
 def measure(contender_name: str, workload: Workload) -> dict[str, Any]:

@@ -53,9 +53,10 @@ class Config:
     """Of the populations."""
     alone: bool = True
     """Also start each contender in processes of its own, for compile time and memory, and run the
-    experiments for a few epochs."""
+    experiments for a few epochs, or as a study and as a process for each of its seeds."""
     output: Path | None = None
-    """Where the results go as JSON; None: nowhere, only the table is printed."""
+    """Where the results go as JSON, and the curves of populations as PNG beside it; None: nowhere,
+    only the table is printed."""
 
 
 def build(workload: Workload, screen: Console) -> dict[str, Contender]:
@@ -106,8 +107,17 @@ def steps(name: WorkloadName, config: Config, screen: Console) -> dict[str, Any]
     if config.alone:
         names = [fresh for fresh in FRESH if fresh in record["milliseconds_per_step"]]
         record["alone"] = {fresh: alone.two_starts(name, fresh) for fresh in names}
-        if workload.image_shape == (32, 32, 1):  # that of the digits, padded
+        if workload.has_experiment:
             record["epoch_images_per_second"] = alone.epoch_images_per_second(workload)
+    return record
+
+
+def populations(name: WorkloadName, config: Config, screen: Console) -> dict[str, Any]:
+    """The record of a workload's populations, and what a study takes from start to end."""
+    workload = WORKLOADS[name]
+    record = population.throughput(workload, config.sizes, config.rounds, screen)
+    if config.alone and workload.has_experiment:
+        record["study"] = alone.study_against_processes(workload, population.STUDY_SIZE)
     return record
 
 
@@ -172,10 +182,7 @@ def main(config: Config) -> None:
         screen.print("PyTorch is not installed, and left out: pip install '.[bench]' brings it.")
     measure, draw_table = {
         "steps": (lambda name: steps(name, config, screen), table),
-        "population": (
-            lambda name: population.throughput(WORKLOADS[name], config.sizes, config.rounds),
-            population.table,
-        ),
+        "population": (lambda name: populations(name, config, screen), population.table),
         "stream": (lambda name: stream.cost(WORKLOADS[name], config.rounds), stream.table),
     }[config.subject]
     results = {}
@@ -186,6 +193,8 @@ def main(config: Config) -> None:
     if config.output is not None:
         record = {"environment": environment, "rounds": config.rounds, "workloads": results}
         config.output.write_text(json.dumps(record, indent=2) + "\n")
+        if config.subject == "population":
+            population.draw(config.output.with_suffix(".png"), results)
 
 
 if __name__ == "__main__":

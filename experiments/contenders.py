@@ -21,7 +21,7 @@ from jaxgen.gan.learner import Hypers as GANHypers
 from jaxgen.gan.learner import cgan
 from jaxgen.gan.models import Discriminator, Generator
 from jaxgen.layers import Form
-from jaxgen.training import loop
+from jaxgen.training import loop, memory
 from jaxgen.training.devices import Layout, layout, place
 from jaxgen.types import Batch, Learner, State
 from jaxgen.vae import objectives as vae_objectives
@@ -50,6 +50,11 @@ class Workload(NamedTuple):
     def title(self) -> str:
         """For the tables."""
         return f"{self.model} {'x'.join(map(str, self.image_shape))}, batch {self.batch_size}"
+
+    @property
+    def has_experiment(self) -> bool:
+        """Whether its images are of the digits' size, padded."""
+        return self.image_shape == (32, 32, 1)
 
 
 WORKLOADS: dict[WorkloadName, Workload] = {
@@ -118,7 +123,8 @@ def in_scan(
 ) -> Contender:
     """The program that the experiments run: a scan over steps, its state given away.
 
-    Of one run or, with a layout for it, of a population; then each member's steps count.
+    Of one run or, with a layout for it, of a population; then each member's steps count. Raises
+    MemoryError if the device has not enough for it.
     """
     where = where or layout()
     members = () if where.num_members is None else (where.num_members,)
@@ -135,8 +141,12 @@ def in_scan(
     )(seeds)
     hypers = jax.tree.map(lambda value: np.full(members, value, np.float32), hypers)
     init = jax.jit(where.lift(learner.init, (0, 0)), out_shardings=where.members)
+    shapes = jax.eval_shape(init, keys.init, hypers)
+    train = loop.trainer(learner.step, where).lower(shapes, data, rows, keys.step, np.int32(0))
+    train = train.compile()
+    if (need := memory.needed(train).total) > memory.device_bytes():
+        raise MemoryError(f"{need / 1e9:.1f} GB are more than the device has")
     state, step = init(keys.init, hypers), 0
-    train = loop.trainer(learner.step, where)
 
     def run() -> None:
         nonlocal state, step

@@ -3,17 +3,21 @@
     python -m experiments.benchmark population --output experiments/results/population_cpu.json
 
 The unit is a member-step, one update of one member. For each size the strategies take turns in one
-process, and beside them as many single runs as a study has seeds, one after the other.
+process, and beside them as many single runs as a study has seeds, one after the other. A picture
+of it lies beside the JSON.
 """
 
+from pathlib import Path
 from statistics import median
 from typing import Any, get_args
 
 import jax
+from rich.console import Console
 from rich.table import Table
 
 from experiments.contenders import Contender, Workload, in_scan
 from experiments.turns import interleave, summary
+from jaxgen import pictures
 from jaxgen.training.devices import layout
 from jaxgen.training.population import Strategy
 
@@ -39,14 +43,22 @@ def single_runs(workload: Workload) -> Contender:
     return Contender(run, sum(each.num_steps for each in runs))
 
 
-def throughput(workload: Workload, sizes: tuple[int, ...], rounds: int) -> dict[str, Any]:
+def throughput(
+    workload: Workload, sizes: tuple[int, ...], rounds: int, screen: Console
+) -> dict[str, Any]:
     """Member-steps a second for each size and strategy, each as the median of its rounds.
 
-    `share_of_single` holds them against the single runs that took turns with them.
+    `share_of_single` holds them against the single runs that took turns with them. What the device
+    has not enough memory for is left out.
     """
     by_size = {}
     for size in sizes:
-        built = {name: in_scan(workload, where=layout(size, name)) for name in strategies(size)}
+        built = {}
+        for name in strategies(size):
+            try:
+                built[name] = in_scan(workload, where=layout(size, name))
+            except MemoryError as error:
+                screen.print(f"{name} of {size} is left out: {error}.")
         built[SINGLE] = single_runs(workload)
         for contender in built.values():
             contender.run()
@@ -62,6 +74,17 @@ def throughput(workload: Workload, sizes: tuple[int, ...], rounds: int) -> dict[
     return {"title": workload.title, "member_steps_per_second": by_size}
 
 
+def draw(path: Path, workloads: dict[str, Any]) -> None:
+    """Member-steps a second against the number of members: a panel for each workload."""
+    panels = {}
+    for record in workloads.values():
+        lines = panels[record["title"]] = {}
+        for size, rates in record["member_steps_per_second"].items():
+            for name, rate in rates.items():
+                lines.setdefault(name, {})[int(size)] = (rate["median"], rate["min"], rate["max"])
+    pictures.throughput(path, panels, "members", "member-steps a second")
+
+
 def table(workloads: dict[str, Any]) -> Table:
     """The results as the terminal shows them."""
     result = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
@@ -75,4 +98,7 @@ def table(workloads: dict[str, Any]) -> Table:
                 spread = f"{rate['min']:.1f} to {rate['max']:.1f}"
                 share = f"{rate['share_of_single']:.2f}"
                 result.add_row(size, name, f"{rate['median']:.1f}", spread, share)
+        if study := record.get("study"):
+            result.add_row(*[""] * 2, "seconds in all", f"{study['seconds']:.0f}", "one study")
+            result.add_row(*[""] * 3, f"{study['processes_seconds']:.0f}", SINGLE)
     return result

@@ -80,6 +80,32 @@ def curves(
     figure.savefig(path, dpi=100)
 
 
+def throughput(
+    path: Path,
+    panels: Mapping[str, Mapping[str, Mapping[int, tuple[float, float, float]]]],
+    xlabel: str,
+    ylabel: str,
+) -> None:
+    """Draws rates against sizes: a panel for each title, a line for each name.
+
+    Each point is a median with its smallest and largest figure.
+    """
+    figure = Figure(figsize=(5 * len(panels), 3.5), layout="constrained")
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for ax, (title, lines) in zip(axes, panels.items(), strict=True):
+        for name, by_size in lines.items():
+            median, low, high = np.transpose(list(by_size.values()))
+            spread = [median - low, high - median]
+            ax.errorbar(list(by_size), median, spread, marker=".", capsize=2, label=name)
+        ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
+        ax.set_xscale("log", base=2)
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.set_ylim(bottom=0)
+        ax.grid(alpha=0.3)
+        ax.legend(fontsize="small")
+    figure.savefig(path, dpi=100)
+
+
 def _band(ax: Axes, epochs: list[int], values: Float[np.ndarray, "epochs members"], name: str):
     members = np.ma.masked_invalid(values)
     mean = members.mean(axis=1)
