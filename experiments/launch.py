@@ -130,6 +130,11 @@ def choose_layout(config: Any) -> Layout:
             f"{options.batch_devices} devices: change --batch-size or --batch-devices."
         )
     is_population = num_members > 1
+    if options.strategy is not None and not is_population:
+        raise InputError(
+            "--strategy says how the members of a population share the devices, and this is one "
+            "run: ask for more with --num-seeds or --sweep, or leave it out."
+        )
     chosen = devices.layout(
         num_members if is_population else None, options.strategy, options.batch_devices
     )

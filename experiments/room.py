@@ -46,7 +46,8 @@ def check_room(
     else:
         fixed = shared + (need.temporary if layout.takes_turns else 0)
         fits = layout.num_members * (limit - fixed) // (need.total - fixed)
-        hint = f"about {fits} members would fit (--num-seeds, --sweep)"
+        members = "member" if fits == 1 else "members"
+        hint = f"about {fits} {members} would fit (--num-seeds, --sweep)"
     if fits < 1:
         hint = "not even one fits: choose a smaller model or data set"
     raise InputError(f"This {says}: {hint}.")

@@ -83,22 +83,27 @@ def study_table(results: Path) -> str:
 
 
 def population_table(results: Path) -> str:
-    """Member-steps a second: a row for each workload and size of each `population_*.json`."""
+    """What eight runs take together: a row for each workload of each `population_*.json`."""
     rows = [
-        "| population | strategy | member-steps a second | to single runs one after the other |",
-        "|---|---|---|---|",
+        "| 8 runs | one after the other, steps/s | as a population: map | vmap "
+        "| a study, from start to end | 8 processes |",
+        "|---|---|---|---|---|---|",
     ]
     for path in sorted(results.glob("population_*.json")):
         result = json.loads(path.read_text())
-        for record in result["workloads"].values():
-            for size, rates in record["member_steps_per_second"].items():
-                rows += [
-                    f"| {size} x {record['title']}, {_device(result['environment'])} | {name} "
-                    f"| {rate['median']:.0f} ({rate['min']:.0f} to {rate['max']:.0f}) "
-                    f"| **{rate['share_of_single']:.2f}** |"
-                    for name, rate in rates.items()
-                ]
+        device = _device(result["environment"])
+        rows += [_population_row(record, device) for record in result["workloads"].values()]
     return "\n".join(rows)
+
+
+def _population_row(record: dict[str, Any], device: str) -> str:
+    rates = record["member_steps_per_second"]["8"]
+    together = [f"**{rates[name]['share_of_single']:.2f}**" for name in ("map", "vmap")]
+    study = record.get("study", {})
+    seconds = [f"{study[name]:.0f} s" if study else "" for name in ("seconds", "processes_seconds")]
+    single = f"{rates['8 single runs']['median']:.0f}"
+    title = f"{record['title']}, {device}"
+    return f"| {' | '.join([title, single, *together, *seconds])} |"
 
 
 def stream_table(results: Path) -> str:

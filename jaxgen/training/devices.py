@@ -15,7 +15,14 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import PyTree
 
 from jaxgen.errors import InputError
-from jaxgen.training.population import Lift, Strategy, alone, one_by_one, sharded
+from jaxgen.training.population import (
+    Lift,
+    Strategy,
+    alone,
+    one_by_one,
+    one_by_one_in_place,
+    sharded,
+)
 
 
 class Layout(NamedTuple):
@@ -25,6 +32,7 @@ class Layout(NamedTuple):
     num_members: int | None  # None: one run, whose arrays have no member axis
     strategy: Strategy | None
     lift: Lift
+    lift_update: Lift  # of a function that returns its first argument, updated, and something more
 
     @property
     def members(self) -> NamedSharding:
@@ -75,7 +83,7 @@ def layout(
         )
     groups = num_devices // batch_devices
     if num_members is None:
-        used, lift = 1, alone
+        used, lift, lift_update = 1, alone, alone
     else:
         used = groups if strategy == "shard" else 1
         if strategy is None:
@@ -86,8 +94,11 @@ def layout(
                 f"{num_members} members cannot be divided among {used} devices: change "
                 f"--num-seeds or the sweep to a multiple of {used}, or choose another --strategy."
             )
-        within = {"vmap": jax.vmap, "map": one_by_one}
-        lift = within.get(strategy) or sharded(used, within[default_strategy()])
+        lifts = {"vmap": (jax.vmap, jax.vmap), "map": (one_by_one, one_by_one_in_place)}
+        if strategy == "shard":
+            lift, lift_update = (sharded(used, within) for within in lifts[default_strategy()])
+        else:
+            lift, lift_update = lifts[strategy]
     size = used * batch_devices
     chosen = jax.local_devices()[:1] if size == 1 else jax.devices()[:size]
     mesh = jax.make_mesh(
@@ -96,7 +107,7 @@ def layout(
         axis_types=(AxisType.Auto,) * 2,
         devices=chosen,
     )
-    return Layout(mesh, num_members, strategy, lift)
+    return Layout(mesh, num_members, strategy, lift, lift_update)
 
 
 def place(tree: PyTree[np.ndarray], sharding: NamedSharding) -> PyTree[jax.Array]:

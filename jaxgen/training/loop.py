@@ -112,7 +112,7 @@ def trainer(step: Step, layout: Layout | None = None) -> Trainer:
     train = guarded(partial(train_chunk, step))
     members, shared, rows = layout.members, layout.shared, layout.rows
     return jax.jit(
-        layout.lift(train, (0, None, 0, 0, None)),
+        layout.lift_update(train, (0, None, 0, 0, None)),
         donate_argnums=0,
         in_shardings=(members, shared, rows, members, shared),
         out_shardings=(members, shared),

@@ -45,6 +45,27 @@ def one_by_one(f: Callable, in_axes: Axes) -> Callable:
     return mapped
 
 
+def one_by_one_in_place(f: Callable, in_axes: Axes) -> Callable:
+    """`one_by_one` for an f that returns its first argument, updated, and something more.
+
+    `lax.map` would write the members' states to new arrays, after it has filled these with zeros.
+    """
+
+    def mapped(states: State, *args: Any) -> tuple[State, Any]:
+        def one(states: State, member: Int[Array, ""]) -> tuple[State, Any]:
+            def pick(arg: Any, axis: int | None) -> Any:
+                return arg if axis is None else jax.tree.map(lambda leaf: leaf[member], arg)
+
+            own = [pick(arg, axis) for arg, axis in zip((states, *args), in_axes, strict=True)]
+            new, more = f(*own)
+            put = jax.tree.map(lambda all, value: all.at[member].set(value), states, new)
+            return put, more
+
+        return lax.scan(one, states, jnp.arange(len(jax.tree.leaves(states)[0])))
+
+    return mapped
+
+
 def sharded(num_devices: int, within: Lift) -> Lift:
     """Equal parts of the members side by side, one on each device, where `within` lifts them.
 

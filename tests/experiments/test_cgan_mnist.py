@@ -15,6 +15,7 @@ from PIL import Image
 
 from experiments import cgan_mnist, vae_mnist
 from experiments.options import command_line, to_record
+from experiments.records import member_record
 from jaxgen import runs
 from jaxgen.errors import InputError
 
@@ -112,6 +113,28 @@ def test_a_resumed_run_ends_the_same_to_the_bit(finished):
     start(*TINY, "--epochs", 1, "--run-dir", "parts")
     start("--resume", "parts", "--epochs", 2)
     assert_the_same_to_the_bit(whole, whole.parent / "parts")
+
+
+def test_the_members_of_a_study_are_single_runs_and_one_that_diverges_harms_no_other(finished):
+    whole, _ = finished
+    said = start(
+        *TINY, "--num-seeds", 2, "--sweep.learning-rate", 2e-4, 1e30, "--epochs", 2,
+        "--run-dir", "study",
+    )  # fmt: skip
+    study = whole.parent / "study"
+    for record, single in zip(runs.read_metrics(study), runs.read_metrics(whole), strict=True):
+        own = member_record(record, 0)
+        for timed in (own, single):
+            del timed["seconds"], timed["time"]
+        assert own == single
+        assert record["test/recognised"][2:] == [None, None]
+        assert record["diverged"].keys() == {"2", "3"}
+        assert record["best_member"] == int(np.argmax(record["test/recognised"][:2]))
+    assert "member 3 is frozen" in said
+    pictures = [runs.samples_path(place, 2) for place in (whole, runs.member_path(study, 0))]
+    assert pictures[0].read_bytes() == pictures[1].read_bytes()
+    with Image.open(runs.member_path(study, 1) / "training.gif") as animation:
+        assert animation.n_frames == 2
 
 
 @pytest.mark.parametrize(

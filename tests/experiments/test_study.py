@@ -25,6 +25,7 @@ TINY += ["--latent-dim", "4", "--batch-size", "400"]
 SWEEP = ["--num-seeds", "2", "--sweep.learning-rate", "1e-3", "1e30"]
 SCORE = "test/negative_elbo_nats"
 VAE = [sys.executable, "-m", "experiments.vae_mnist"]
+CGAN = [sys.executable, "-m", "experiments.cgan_mnist"]
 JAXGEN = Path(sys.executable).parent / "jaxgen"
 
 
@@ -143,6 +144,7 @@ def test_a_member_that_is_not_there_is_refused(study, arguments, hint):
         (["--num-seeds", "0"], "num_seeds must be positive"),
         (["--sweep.learning-rate", "0"], "learning_rate must be positive"),
         (["--sweep.kl-weight", "-1"], "kl_weight must be 0 or more"),
+        (["--strategy", "map"], "this is one run: ask for more with --num-seeds"),
         (["--batch-devices", "2"], "cannot be divided into groups of 2"),
         (["--batch-devices", "3"], "cannot be split evenly among 3 devices"),
         (["--distributed"], "--distributed needs --run-dir"),
@@ -171,7 +173,7 @@ def prepared(tmp_path, num_seeds):
 
 @pytest.mark.parametrize(
     ("num_seeds", "hint"),
-    [(1, "a --batch-size of about 32 would fit"), (4, "about 1 members would fit")],
+    [(1, "a --batch-size of about 32 would fit"), (4, "about 1 member would fit")],
 )
 def test_a_run_without_room_is_told_what_would_fit(tmp_path, monkeypatch, num_seeds, hint):
     monkeypatch.setattr(memory, "device_bytes", lambda: 10_000_000)
@@ -188,13 +190,13 @@ def test_a_run_that_nearly_fills_the_device_is_announced(tmp_path, monkeypatch, 
     assert "training takes 0.01 GB of the 0.01 GB" in capsys.readouterr().out
 
 
-def hosts(*options, cwd):
+def hosts(*options, cwd, experiment=VAE):
     """The same command as two processes of two devices each."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     env = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
-    command = [*VAE, *options, "--distributed", "--coordinator", f"localhost:{port}"]
+    command = [*experiment, *options, "--distributed", "--coordinator", f"localhost:{port}"]
     processes = [
         subprocess.Popen(
             [*command, "--num-processes", "2", "--process-id", str(i)],
@@ -218,6 +220,20 @@ def test_two_hosts_train_what_one_trains_and_take_over_from_each_other(study, tm
     for one, other in zip(there, here, strict=True):
         assert one[SCORE] == pytest.approx(other[SCORE], rel=1e-4)
     assert len(json.loads(runs.environment_path(tmp_path / "run").read_text())) == 3
+
+
+@pytest.mark.slow
+def test_two_hosts_train_a_gan_and_one_takes_over(tmp_path):
+    options = ["--dataset", "mnist_5k", "--batch-size", "400"]
+    hosts(*options, "--epochs", "1", "--batch-devices", "4", "--run-dir", "run", cwd=tmp_path,
+          experiment=CGAN)  # fmt: skip
+    succeed([*CGAN, "--resume", "run", "--epochs", "2"], tmp_path)
+    succeed([*CGAN, *options, "--epochs", "2", "--run-dir", "alone"], tmp_path)
+    there, here = runs.read_metrics(tmp_path / "run"), runs.read_metrics(tmp_path / "alone")
+    assert [r["step"] for r in there] == [10, 20]
+    for loss in ("train/generator_loss", "train/discriminator_loss", "test/d_real"):
+        for one, other in zip(there, here, strict=True):
+            assert one[loss] == pytest.approx(other[loss], rel=1e-2)
 
 
 def test_hosts_are_joined_only_if_asked(monkeypatch):
