@@ -92,13 +92,20 @@ def population_table(results: Path) -> str:
     for path in sorted(results.glob("population_*.json")):
         result = json.loads(path.read_text())
         device = _device(result["environment"])
-        rows += [_population_row(record, device) for record in result["workloads"].values()]
+        rows += [
+            _population_row(record, device)
+            for record in result["workloads"].values()
+            if "8" in record["member_steps_per_second"]
+        ]
     return "\n".join(rows)
 
 
 def _population_row(record: dict[str, Any], device: str) -> str:
     rates = record["member_steps_per_second"]["8"]
-    together = [f"**{rates[name]['share_of_single']:.2f}**" for name in ("map", "vmap")]
+    together = [
+        f"**{rates[name]['share_of_single']:.2f}**" if name in rates else ""
+        for name in ("map", "vmap")
+    ]
     study = record.get("study", {})
     seconds = [f"{study[name]:.0f} s" if study else "" for name in ("seconds", "processes_seconds")]
     single = f"{rates['8 single runs']['median']:.0f}"

@@ -27,6 +27,14 @@ def alone(f: Callable, in_axes: Axes) -> Callable:
     return f
 
 
+def own(args: Sequence[Any], in_axes: Axes, i: Int[Array, ""]) -> list[Any]:
+    """The arguments of member i: its part of those that have a member axis."""
+    return [
+        arg if axis is None else jax.tree.map(lambda leaf: leaf[i], arg)
+        for arg, axis in zip(args, in_axes, strict=True)
+    ]
+
+
 def one_by_one(f: Callable, in_axes: Axes) -> Callable:
     """The members one after the other: each as fast, and to the bit the same, as if alone.
 
@@ -34,13 +42,12 @@ def one_by_one(f: Callable, in_axes: Axes) -> Callable:
     """
 
     def mapped(*args: Any) -> Any:
-        members = [arg for arg, axis in zip(args, in_axes, strict=True) if axis is not None]
-
-        def one(member: list[Any]) -> Any:
-            own = iter(member)
-            return f(*(a if x is None else next(own) for a, x in zip(args, in_axes, strict=True)))
-
-        return lax.map(one, members)
+        num_members = next(
+            len(jax.tree.leaves(arg)[0])
+            for arg, axis in zip(args, in_axes, strict=True)
+            if axis is not None
+        )
+        return lax.map(lambda i: f(*own(args, in_axes, i)), jnp.arange(num_members))
 
     return mapped
 
@@ -52,14 +59,9 @@ def one_by_one_in_place(f: Callable, in_axes: Axes) -> Callable:
     """
 
     def mapped(states: State, *args: Any) -> tuple[State, Any]:
-        def one(states: State, member: Int[Array, ""]) -> tuple[State, Any]:
-            def pick(arg: Any, axis: int | None) -> Any:
-                return arg if axis is None else jax.tree.map(lambda leaf: leaf[member], arg)
-
-            own = [pick(arg, axis) for arg, axis in zip((states, *args), in_axes, strict=True)]
-            new, more = f(*own)
-            put = jax.tree.map(lambda all, value: all.at[member].set(value), states, new)
-            return put, more
+        def one(states: State, i: Int[Array, ""]) -> tuple[State, Any]:
+            new, more = f(*own((states, *args), in_axes, i))
+            return jax.tree.map(lambda all, value: all.at[i].set(value), states, new), more
 
         return lax.scan(one, states, jnp.arange(len(jax.tree.leaves(states)[0])))
 

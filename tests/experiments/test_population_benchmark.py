@@ -9,7 +9,7 @@ import pytest
 from matplotlib.image import imread
 from rich.console import Console
 
-from experiments import alone, contenders
+from experiments import alone, contenders, tables
 from experiments import population_benchmark as population
 from experiments.contenders import WORKLOADS, Contender
 from jaxgen.training import memory
@@ -49,6 +49,22 @@ def test_the_throughput_of_populations_is_held_against_single_runs(measured):
 def test_what_does_not_fit_is_left_out_and_said(measured, screen):
     assert "vmap" not in measured["member_steps_per_second"]["4"]
     assert "vmap of 4 is left out: 9.9 GB are more" in screen.file.getvalue()
+
+
+def test_the_readme_s_table_shows_populations_of_eight(tmp_path, measured):
+    def rows(record):
+        environment = {"backend": "cpu", "cpu_count": 2}
+        result = {"environment": environment, "workloads": {"cgan": record}}
+        (tmp_path / "population_cpu.json").write_text(json.dumps(result))
+        return tables.population_table(tmp_path).splitlines()[2:]
+
+    assert rows(measured) == []
+    both, one = measured["member_steps_per_second"].values()
+    title = "| cGAN 32x32x1, batch 64, 2 CPU cores | 500 | **1.00** |"
+    assert rows(measured | {"member_steps_per_second": {"8": one}}) == [f"{title}  |  |  |"]
+    study = {"seconds": 20.4, "processes_seconds": 60.0}
+    whole = measured | {"member_steps_per_second": {"8": both}, "study": study}
+    assert rows(whole) == [f"{title} **0.50** | 20 s | 60 s |"]
 
 
 def test_a_contender_that_does_not_fit_is_not_built(monkeypatch):
