@@ -23,6 +23,7 @@ from experiments import alone, floor, launch
 from experiments import population_benchmark as population
 from experiments import stream_benchmark as stream
 from experiments.contenders import (
+    COMPILED,
     WORKLOADS,
     Contender,
     Workload,
@@ -30,12 +31,13 @@ from experiments.contenders import (
     contenders,
     has_torch,
 )
+from experiments.tables import three_digits
 from experiments.turns import interleave, summary
 from jaxgen import console, runs
 from jaxgen.errors import InputError
 from jaxgen.layers import default_form
 
-FRESH = ("jaxgen", "PyTorch eager", "torch.compile")
+FRESH = ("jaxgen", "PyTorch eager", COMPILED)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,23 +69,23 @@ def build(workload: Workload, screen: Console) -> dict[str, Contender]:
             built[name] = make()
             built[name].run()
         except RuntimeError as error:
-            if name != "torch.compile":
+            if not name.startswith(COMPILED):
                 raise
             built.pop(name, None)
             reason = str(error).strip().partition("\n")[0]
-            screen.print(f"torch.compile does not work here, and is left out: {reason}")
+            screen.print(f"{name} does not work here, and is left out: {reason}")
     return built
 
 
 def compare(workload: Workload, rounds: int, screen: Console) -> dict[str, Any]:
     """The record of a workload: each contender's steps, and the floor beneath them."""
     built = build(workload, screen)
-    rates = {"product": floor.matrix_product(), "stream": floor.stream()}
+    rates = floor.rates()
     figures = interleave(built | rates, rounds)
     steps = {name: summary(figures[name]) for name in built}
-    product, stream = (median(figures[name]) / 1000 for name in rates)
+    flop, byte = (median(figures[name]) for name in rates)
     work = floor.work(workload)
-    floor_milliseconds = 1000 * floor.seconds(work, product, stream)
+    floor_milliseconds = work.flops * flop + work.bytes * byte
     ours = steps["jaxgen"]["median"]
     return {
         "title": workload.title,
@@ -92,8 +94,8 @@ def compare(workload: Workload, rounds: int, screen: Console) -> dict[str, Any]:
         "floor": {
             "flops": work.flops,
             "bytes": work.bytes,
-            "flops_per_second": floor.PRODUCT_FLOPS / product,
-            "bytes_per_second": floor.STREAM_BYTES / stream,
+            "flops_per_second": 1000 / flop,
+            "bytes_per_second": 1000 / byte,
             "milliseconds": floor_milliseconds,
             "share_of_step": floor_milliseconds / ours,
         },
@@ -135,21 +137,17 @@ def table(workloads: Mapping[str, Any]) -> Table:
         for name, step in record["milliseconds_per_step"].items():
             result.add_row(
                 name,
-                _three_digits(step["median"]),
-                f"{_three_digits(step['min'])} to {_three_digits(step['max'])}",
+                three_digits(step["median"]),
+                f"{three_digits(step['min'])} to {three_digits(step['max'])}",
                 f"{record['jaxgen_is_faster_by'][name]:.2f}",
                 *_alone_cells(record.get("alone", {}).get(name)),
             )
         least = record["floor"]
         share = f"{least['share_of_step']:.2f}"
-        result.add_row("floor", _three_digits(least["milliseconds"]), "", share)
+        result.add_row("floor", three_digits(least["milliseconds"]), "", share)
         if "epoch_images_per_second" in record:
             result.add_row("whole epoch", "", f"{record['epoch_images_per_second']:,.0f} img/s")
     return result
-
-
-def _three_digits(milliseconds: float) -> str:
-    return f"{milliseconds:.0f}" if milliseconds >= 100 else f"{milliseconds:.1f}"
 
 
 def _alone_cells(starts: dict[str, dict[str, float]] | None) -> list[str]:
@@ -189,12 +187,12 @@ def main(config: Config) -> None:
     for name in config.workloads:
         screen.print(f"{WORKLOADS[name].title} ...")
         results[name] = measure(name)
+        if config.output is not None:  # after each: the next may be interrupted
+            record = {"environment": environment, "rounds": config.rounds, "workloads": results}
+            config.output.write_text(json.dumps(record, indent=2) + "\n")
     screen.print(draw_table(results))
-    if config.output is not None:
-        record = {"environment": environment, "rounds": config.rounds, "workloads": results}
-        config.output.write_text(json.dumps(record, indent=2) + "\n")
-        if config.subject == "population":
-            population.draw(config.output.with_suffix(".png"), results)
+    if config.output is not None and config.subject == "population":
+        population.draw(config.output.with_suffix(".png"), results)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from jaxgen.gan import objectives as gan_objectives
 from jaxgen.gan.learner import Hypers as GANHypers
 from jaxgen.gan.learner import cgan
 from jaxgen.gan.models import Discriminator, Generator
-from jaxgen.layers import Form
+from jaxgen.layers import Form, default_form
 from jaxgen.training import loop, memory
 from jaxgen.training.devices import Layout, layout, place
 from jaxgen.types import Batch, Learner, State
@@ -33,6 +33,8 @@ KLD_WEIGHT = 0.00025  # the course's
 CHUNK_STEPS = loop.CHUNK_STEPS[0]
 NUM_SINGLE_STEPS = 5  # between two looks at the clock, where steps are dispatched one by one
 NUM_NAIVE_STEPS = 2  # XLA:CPU's own convolution in a loop takes seconds for each
+COMPILED = "torch.compile"
+CUDA_GRAPHS = "torch.compile, CUDA graphs"
 NUM_CLASSES = 10
 
 
@@ -80,15 +82,23 @@ def has_torch() -> bool:
 def contenders(workload: Workload) -> dict[str, Callable[[], Contender]]:
     """Who can train it, by name; each still to be built.
 
-    Without convolutions plain Flax in a scan is what jaxgen runs, and no contender.
+    Plain Flax in a scan is what jaxgen runs, and no contender, without convolutions and where
+    `lax` is the backend's form of them; there matrix products are the contender.
     """
+    on_cpu = jax.default_backend() == "cpu"
     makers: dict[str, Callable[[], Contender]] = {"jaxgen": partial(in_scan, workload)}
     if has_torch():
-        makers["PyTorch eager"] = partial(pytorch, workload, compiled=False)
-        makers["torch.compile"] = partial(pytorch, workload, compiled=True)
+        makers["PyTorch eager"] = partial(pytorch, workload)
+        makers[COMPILED] = partial(pytorch, workload, compiled="default")
+        if not on_cpu:
+            makers[CUDA_GRAPHS] = partial(pytorch, workload, compiled="reduce-overhead")
     if workload.model == "conv VAE":
         makers["plain Flax by steps"] = partial(by_steps, workload, "lax")
-        makers["plain Flax in scan"] = partial(in_scan, workload, "lax", NUM_NAIVE_STEPS)
+        if default_form() == "matmul":
+            num_steps = NUM_NAIVE_STEPS if on_cpu else CHUNK_STEPS
+            makers["plain Flax in scan"] = partial(in_scan, workload, "lax", num_steps)
+        else:
+            makers["matrix products"] = partial(in_scan, workload, "matmul")
     return makers
 
 
@@ -179,36 +189,44 @@ def by_steps(workload: Workload, form: Form) -> Contender:
     return Contender(run, NUM_SINGLE_STEPS)
 
 
-def pytorch(workload: Workload, *, compiled: bool) -> Contender:
-    """The course's PyTorch code, as it stands or with its models through `torch.compile`."""
+def pytorch(workload: Workload, *, compiled: str | None = None) -> Contender:
+    """The course's PyTorch code as it stands, or its models through this mode of `torch.compile`.
+
+    On a GPU with the TF32 products that are JAX's default there, and PyTorch's for convolutions.
+    """
     import torch
 
     from experiments import course
 
     torch.manual_seed(0)
     torch.set_num_threads(os.cpu_count() or 1)
-    torch.set_default_device("cpu" if jax.default_backend() == "cpu" else "cuda")
+    device = "cpu" if jax.default_backend() == "cpu" else "cuda"
+    if device == "cuda":
+        torch.set_float32_matmul_precision("high")
     images, labels, order = random_data(workload)
     images, labels, order = (
-        torch.tensor(array) for array in (images.transpose(0, 3, 1, 2), labels, order)
+        torch.tensor(array, device=device)
+        for array in (images.transpose(0, 3, 1, 2), labels, order)
     )
     height, width, channels = workload.image_shape
     shape, batch_size = (channels, height, width), workload.batch_size
 
     if workload.model == "cGAN":
-        models = generator, discriminator = course.Generator(shape), course.Discriminator(shape)
+        generator = course.Generator(shape).to(device)
+        discriminator = course.Discriminator(shape).to(device)
+        models = generator, discriminator
         adams = [torch.optim.Adam(m.parameters(), lr=2e-4, betas=(0.5, 0.999)) for m in models]
         gan_step = course.cgan_step(generator, discriminator, *adams)
 
         def step(index: torch.Tensor) -> torch.Tensor:
             x = images[index].float() / 127.5 - 1
-            noise = torch.randn(batch_size, 100)
-            fake_labels = torch.randint(NUM_CLASSES, (batch_size,))
+            noise = torch.randn(batch_size, 100, device=device)
+            fake_labels = torch.randint(NUM_CLASSES, (batch_size,), device=device)
             return gan_step(x, labels[index], noise, fake_labels)[1]
 
     else:
         is_mlp = workload.model == "MLP VAE"
-        model = course.MLPVAE(shape) if is_mlp else course.VanillaVAE(shape)
+        model = (course.MLPVAE if is_mlp else course.VanillaVAE)(shape).to(device)
         models = (model,)
         latent_dim = 32 if is_mlp else 128
         adam = torch.optim.Adam(model.parameters(), lr=1e-3)
@@ -217,12 +235,12 @@ def pytorch(workload: Workload, *, compiled: bool) -> Contender:
         def step(index: torch.Tensor) -> torch.Tensor:
             x = images[index].float()
             x = x / 255 if is_mlp else x / 127.5 - 1
-            return vae_step(x, torch.randn(batch_size, latent_dim))
+            return vae_step(x, torch.randn(batch_size, latent_dim, device=device))
 
     if compiled:
         torch.compiler.reset()  # or what it compiled for other shapes makes this one general
         for model in models:
-            model.compile()
+            model.compile(mode=compiled)
 
     def run() -> None:
         losses = [step(index) for index in order[:NUM_SINGLE_STEPS]]

@@ -183,8 +183,8 @@ def cgan_step(
     def step(
         images: Tensor, labels: Tensor, noise: Tensor, fake_labels: Tensor
     ) -> tuple[Tensor, Tensor]:
-        valid = torch.ones(len(images), 1, dtype=images.dtype)
-        fake = torch.zeros(len(images), 1, dtype=images.dtype)
+        valid = images.new_ones(len(images), 1)
+        fake = images.new_zeros(len(images), 1)
 
         generator_optimizer.zero_grad()
         fakes = generator(noise, fake_labels)

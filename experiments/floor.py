@@ -17,10 +17,16 @@ from jaxgen.layers import Axis, Conv, ConvTranspose
 from jaxgen.vae.models import MLPVAE, ConvVAE
 
 FLOAT = 4  # bytes
-MATRIX_SIZE = 2048
-PRODUCT_FLOPS = 2 * MATRIX_SIZE**3
-STREAM_SIZE = 2**25  # floats, far more than a cache holds
-STREAM_BYTES = 3 * FLOAT * STREAM_SIZE
+
+
+class Sizes(NamedTuple):
+    """Of the arrays that the rates are measured on."""
+
+    matrix: int  # rows and columns
+    stream: int  # floats, far more than a cache holds
+
+
+CPU_SIZES, ACCELERATOR_SIZES = Sizes(2048, 2**25), Sizes(8192, 2**29)
 
 
 class Layer(NamedTuple):
@@ -120,25 +126,26 @@ def _outputs(found: list[Layer]) -> int:
     return sum(layer.outputs for layer in found)
 
 
-def matrix_product() -> Contender:
-    """A float32 product of PRODUCT_FLOPS."""
-    x = jax.random.normal(jax.random.key(0), (MATRIX_SIZE, MATRIX_SIZE))
+def rates(sizes: Sizes | None = None) -> dict[str, Contender]:
+    """Who shows the machine's rates: a step is a floating-point operation, or a byte moved."""
+    sizes = sizes or (CPU_SIZES if jax.default_backend() == "cpu" else ACCELERATOR_SIZES)
+    return {"flop": matrix_product(sizes.matrix), "byte": stream(sizes.stream)}
+
+
+def matrix_product(size: int) -> Contender:
+    """A float32 product, at the backend's default precision, as layers have it."""
+    x = jax.random.normal(jax.random.key(0), (size, size))
     multiply = jax.jit(jnp.matmul)
-    return Contender(lambda: jax.block_until_ready(multiply(x, x)), 1)
+    return Contender(lambda: jax.block_until_ready(multiply(x, x)), 2 * size**3)
 
 
-def stream() -> Contender:
-    """y = a x + y, which reads two arrays and writes one: STREAM_BYTES."""
-    x, y = jnp.ones(STREAM_SIZE), jnp.ones(STREAM_SIZE)
+def stream(size: int) -> Contender:
+    """y = a x + y, which reads two arrays and writes one."""
+    x, y = jnp.ones(size), jnp.ones(size)
     add = jax.jit(lambda x, y: 0.5 * x + y, donate_argnums=1)
 
     def run() -> None:
         nonlocal y
         y = jax.block_until_ready(add(x, y))
 
-    return Contender(run, 1)
-
-
-def seconds(work: Work, product_seconds: float, stream_seconds: float) -> float:
-    """The work at the rates of `matrix_product` and `stream`, one after the other."""
-    return work.flops / PRODUCT_FLOPS * product_seconds + work.bytes / STREAM_BYTES * stream_seconds
+    return Contender(run, 3 * FLOAT * size)

@@ -79,18 +79,27 @@ def test_the_flops_of_the_cgan_are_counted_by_hand():
     assert work.bytes > 4 * 7 * (1_757_412 + 1_055_845)
 
 
-def test_the_floor_is_products_and_traffic_one_after_the_other():
-    work = floor.Work(flops=3 * floor.PRODUCT_FLOPS, bytes=floor.STREAM_BYTES // 2)
-    assert floor.seconds(work, product_seconds=0.25, stream_seconds=0.5) == 1.0
+def test_the_floor_is_products_and_traffic_one_after_the_other(monkeypatch):
+    milliseconds = {"jaxgen": [8.0], "flop": [2e-9], "byte": [3e-8]}
+    monkeypatch.setattr(floor, "rates", lambda: {"flop": None, "byte": None})
+    monkeypatch.setattr(floor, "work", lambda workload: floor.Work(flops=10**9, bytes=10**8))
+    monkeypatch.setattr(benchmark, "build", lambda *args: {"jaxgen": None})
+    monkeypatch.setattr(benchmark, "interleave", lambda contenders, rounds: milliseconds)
+    least = benchmark.compare(WORKLOADS["cgan"], 1, Console())["floor"]
+    assert (least["milliseconds"], least["share_of_step"]) == (5.0, 0.625)
+    assert math.isclose(least["flops_per_second"], 5e11)
+    assert math.isclose(least["bytes_per_second"], 1000 / 3e-8)
 
 
-def test_the_machine_s_rates_are_measured_on_what_they_say(monkeypatch):
-    monkeypatch.setattr(floor, "MATRIX_SIZE", 8)
-    monkeypatch.setattr(floor, "STREAM_SIZE", 16)
-    for contender in (floor.matrix_product(), floor.stream()):
+def test_the_machine_s_rates_are_measured_on_what_they_say():
+    rates = floor.rates(floor.Sizes(matrix=8, stream=16))
+    for contender in rates.values():
         contender.run()
         contender.run()
-        assert contender.num_steps == 1
+    assert {name: contender.num_steps for name, contender in rates.items()} == {
+        "flop": 2 * 8 * 8 * 8,
+        "byte": 4 * (16 + 16 + 16),
+    }
 
 
 class Clock:
