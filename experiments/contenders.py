@@ -20,7 +20,7 @@ from jaxgen.gan import objectives as gan_objectives
 from jaxgen.gan.learner import Hypers as GANHypers
 from jaxgen.gan.learner import cgan
 from jaxgen.gan.models import Discriminator, Generator
-from jaxgen.layers import Form, default_form
+from jaxgen.layers import Form
 from jaxgen.training import loop, memory
 from jaxgen.training.devices import Layout, layout, place
 from jaxgen.types import Batch, Learner, State
@@ -82,8 +82,7 @@ def has_torch() -> bool:
 def contenders(workload: Workload) -> dict[str, Callable[[], Contender]]:
     """Who can train it, by name; each still to be built.
 
-    Plain Flax in a scan is what jaxgen runs, and no contender, without convolutions and where
-    `lax` is the backend's form of them; there matrix products are the contender.
+    Without convolutions plain Flax in a scan is what jaxgen runs, and no contender.
     """
     on_cpu = jax.default_backend() == "cpu"
     makers: dict[str, Callable[[], Contender]] = {"jaxgen": partial(in_scan, workload)}
@@ -93,12 +92,9 @@ def contenders(workload: Workload) -> dict[str, Callable[[], Contender]]:
         if not on_cpu:
             makers[CUDA_GRAPHS] = partial(pytorch, workload, compiled="reduce-overhead")
     if workload.model == "conv VAE":
+        num_steps = NUM_NAIVE_STEPS if on_cpu else CHUNK_STEPS
         makers["plain Flax by steps"] = partial(by_steps, workload, "lax")
-        if default_form() == "matmul":
-            num_steps = NUM_NAIVE_STEPS if on_cpu else CHUNK_STEPS
-            makers["plain Flax in scan"] = partial(in_scan, workload, "lax", num_steps)
-        else:
-            makers["matrix products"] = partial(in_scan, workload, "matmul")
+        makers["plain Flax in scan"] = partial(in_scan, workload, "lax", num_steps)
     return makers
 
 

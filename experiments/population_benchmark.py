@@ -7,8 +7,6 @@ process, and beside them as many single runs as a study has seeds, one after the
 of it lies beside the JSON.
 """
 
-from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, get_args
@@ -20,7 +18,6 @@ from rich.table import Table
 from experiments.contenders import Contender, Workload, in_scan
 from experiments.turns import interleave, summary
 from jaxgen import pictures
-from jaxgen.layers import default_form
 from jaxgen.training.devices import layout
 from jaxgen.training.population import Strategy
 
@@ -33,23 +30,6 @@ def strategies(size: int) -> list[Strategy]:
     num_devices = jax.device_count()
     spread = num_devices > 1 and size % num_devices == 0
     return [name for name in get_args(Strategy) if name != "shard" or spread]
-
-
-def populations(workload: Workload, size: int) -> Mapping[str, Callable[[], Contender]]:
-    """So many members under each strategy, by name; each still to be built.
-
-    Where `lax` is the backend's form of convolutions, also as matrix products: over members with
-    kernels of their own `lax` has grouped convolutions.
-    """
-    makers = {
-        name: partial(in_scan, workload, where=layout(size, name)) for name in strategies(size)
-    }
-    if workload.model == "conv VAE" and default_form() == "lax":
-        makers |= {
-            f"{name}, matrix products": partial(make, form="matmul")
-            for name, make in makers.items()
-        }
-    return makers
 
 
 def single_runs(workload: Workload) -> Contender:
@@ -74,9 +54,9 @@ def throughput(
     by_size = {}
     for size in sizes:
         built = {}
-        for name, make in populations(workload, size).items():
+        for name in strategies(size):
             try:
-                built[name] = make()
+                built[name] = in_scan(workload, where=layout(size, name))
             except MemoryError as error:
                 screen.print(f"{name} of {size} is left out: {error}.")
         built[SINGLE] = single_runs(workload)

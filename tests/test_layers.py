@@ -219,9 +219,9 @@ def test_each_form_runs_what_it_says(forms):
 
 
 def test_the_form_follows_the_backend(monkeypatch):
-    assert default_form() == "matmul"
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert default_form() == "lax"
+    for backend, form in {"cpu": "matmul", "gpu": "matmul", "tpu": "lax"}.items():
+        monkeypatch.setattr(jax, "default_backend", lambda backend=backend: backend)
+        assert default_form() == form
     x = jnp.ones((1, 4, 4, 1))
     layer = Conv(2)
     assert "conv_general_dilated" in operations(lambda x: layer.init_with_output(KEY, x)[0], x)

