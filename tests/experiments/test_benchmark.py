@@ -146,7 +146,7 @@ def test_both_sides_train_models_of_one_size():
 def record(**medians: float) -> dict:
     """A workload's record with these medians."""
     steps = {
-        name.replace("_", " "): {"median": ms, "min": ms - 1, "max": ms + 1, "rounds": [ms]}
+        name.replace("_", " "): {"median": ms, "min": 0.98 * ms, "max": 1.02 * ms, "rounds": [ms]}
         for name, ms in medians.items()
     }
     return {
@@ -173,8 +173,8 @@ def test_the_printed_table_shows_all_figures(capsys):
     rows = {line[:20].strip(): line[20:].split() for line in printed.splitlines()}
     jaxgen = ["50.0", "49.0", "to", "51.0", "1.00", "9.0/1.5", "11.0/3.5", "500"]
     assert rows["jaxgen"] == jaxgen
-    assert rows["torch.compile"] == ["105", "104", "to", "106", "2.10"]
-    assert rows["plain Flax in scan"] == ["2500", "2499", "to", "2501", "50.00"]
+    assert rows["torch.compile"] == ["105", "103", "to", "107", "2.10"]
+    assert rows["plain Flax in scan"] == ["2500", "2450", "to", "2550", "50.00"]
     assert rows["floor"] == ["25.0", "0.50"]
     assert rows["whole epoch"] == ["1,234", "img/s"]
 
@@ -207,6 +207,28 @@ def test_the_readme_s_table_leaves_out_what_was_not_measured(tmp_path):
     )
     assert eager[2:6] == ["120", "", "**2.40**", ""]
     assert neither[2:6] == ["", "", "", ""]
+
+
+def test_the_readme_s_table_takes_the_faster_mode_of_torch_compile(tmp_path):
+    compiled = {"torch.compile": 7.5, "torch.compile, CUDA graphs": 3.5}
+    (row,) = readme_rows(tmp_path, record(jaxgen=0.5, PyTorch_eager=7.0, **compiled))
+    assert row[1:5] == ["0.500 (0.490 to 0.510)", "7.00", "3.50", "**7.00**"]
+
+
+@pytest.mark.parametrize(
+    ("number", "digits"), [(2074.3, "2074"), (104.6, "105"), (25.04, "25.0"), (0.4376, "0.438")]
+)
+def test_numbers_have_three_digits(number, digits):
+    assert tables.three_digits(number) == digits
+
+
+def test_a_gpu_also_has_cuda_graphs_and_as_long_a_scan_for_flax(monkeypatch):
+    monkeypatch.setattr(contenders, "has_torch", lambda: True)
+    assert contenders.CUDA_GRAPHS not in contenders.contenders(WORKLOADS["cgan"])
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    makers = contenders.contenders(WORKLOADS["conv-vae"])
+    assert makers[contenders.CUDA_GRAPHS].keywords == {"compiled": "reduce-overhead"}
+    assert makers["plain Flax in scan"].args[-1] == contenders.CHUNK_STEPS
 
 
 @pytest.fixture
@@ -248,6 +270,19 @@ def test_the_results_are_written_with_their_environment(tmp_path, measured):
     assert results["rounds"] == 3
     assert results["environment"]["convolution"] == "matmul"
     assert results["environment"]["load_before"] >= 0
+
+
+def test_what_was_measured_before_an_interruption_is_kept(tmp_path, measured, monkeypatch):
+    def compare(workload, *args):
+        if workload.model == "cGAN":
+            raise KeyboardInterrupt
+        return WHOLE
+
+    monkeypatch.setattr(benchmark, "compare", compare)
+    output = tmp_path / "benchmark_cpu.json"
+    with pytest.raises(KeyboardInterrupt):
+        benchmark.main(benchmark.Config(workloads=("mlp-vae", "cgan"), alone=False, output=output))
+    assert json.loads(output.read_text())["workloads"] == {"mlp-vae": WHOLE}
 
 
 @pytest.mark.parametrize(
