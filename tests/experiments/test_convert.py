@@ -94,7 +94,7 @@ def test_a_run_that_began_with_weights_can_be_resumed(vae_run, tmp_path):
     assert (tmp_path / "run" / "curves.png").is_file()
 
 
-@pytest.mark.parametrize("in_one_file", [True, False])
+@pytest.mark.parametrize("in_one_file", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_a_gans_run_comes_back_as_the_weights_it_began_with(small_gan, tmp_path, in_one_file):
     generator, discriminator = gan_weights()
     both = {f"generator.{name}": array for name, array in generator.items()}

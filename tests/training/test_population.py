@@ -169,13 +169,13 @@ from jaxgen.vae import objectives
 from jaxgen.vae.learner import Hypers, vae
 
 assert jax.device_count() == 8
-*_, one_by_one = train("conv", range(8), np.full(8, 1e-2), "map")
-*_, spread = train("conv", range(8), np.full(8, 1e-2), "shard")
+*_, one_by_one = train("{model}", range(8), np.full(8, 1e-2), "map")
+*_, spread = train("{model}", range(8), np.full(8, 1e-2), "shard")
 np.testing.assert_allclose(spread.metrics["loss"], one_by_one.metrics["loss"], rtol=1e-4)
 
 def single(batch_devices):
     where = layout(batch_devices=batch_devices)
-    learner = vae(MODELS["conv"], objectives.bernoulli())
+    learner = vae(MODELS["{model}"], objectives.bernoulli())
     keys = loop.split_run_key(jax.random.key(0))
     state = jax.jit(learner.init)(keys.init, Hypers())
     fit = loop.fit(loop.trainer(learner.step, where), state, jax.device_put(images()), keys,
@@ -197,9 +197,10 @@ with pytest.raises(InputError, match="6 members cannot be divided among 8 device
 """
 
 
-def test_a_run_spread_over_eight_devices_is_the_same_run():
+@pytest.mark.parametrize("model", ["mlp", pytest.param("conv", marks=pytest.mark.slow)])
+def test_a_run_spread_over_eight_devices_is_the_same_run(model):
     env = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
-    code = SHARDED.format(tests=os.path.dirname(__file__))
+    code = SHARDED.format(tests=os.path.dirname(__file__), model=model)
     done = subprocess.run(
         [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False
     )
