@@ -184,13 +184,15 @@ def main(config: Config) -> None:
         "stream": (lambda name: stream.cost(WORKLOADS[name], config.rounds), stream.table),
     }[config.subject]
     results = {}
-    for name in config.workloads:
-        screen.print(f"{WORKLOADS[name].title} ...")
-        results[name] = measure(name)
-        if config.output is not None:  # after each: the next may be interrupted
-            record = {"environment": environment, "rounds": config.rounds, "workloads": results}
-            config.output.write_text(json.dumps(record, indent=2) + "\n")
-    screen.print(draw_table(results))
+    try:
+        for name in config.workloads:
+            screen.print(f"{WORKLOADS[name].title} ...")
+            results[name] = measure(name)
+            if config.output is not None:  # after each: the next may be interrupted
+                record = {"environment": environment, "rounds": config.rounds, "workloads": results}
+                config.output.write_text(json.dumps(record, indent=2) + "\n")
+    finally:  # what was measured is shown, even where it cannot be written
+        screen.print(draw_table(results))
     if config.output is not None and config.subject == "population":
         population.draw(config.output.with_suffix(".png"), results)
 
