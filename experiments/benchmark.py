@@ -15,11 +15,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Literal
 
+import jax
 import tyro
 from rich.console import Console
 from rich.table import Table
 
-from experiments import alone, floor, launch
+from experiments import alone, floor, launch, products
 from experiments import population_benchmark as population
 from experiments import stream_benchmark as stream
 from experiments.contenders import (
@@ -78,16 +79,17 @@ def build(workload: Workload, screen: Console) -> dict[str, Contender]:
 
 
 def compare(workload: Workload, rounds: int, screen: Console) -> dict[str, Any]:
-    """The record of a workload: each contender's steps, and the floor beneath them."""
+    """The record of a workload: each contender's steps, what is in ours, and the floor beneath."""
     built = build(workload, screen)
     rates = floor.rates()
-    figures = interleave(built | rates, rounds)
+    parts = {"products": products.alone(workload)} if jax.default_backend() == "cpu" else {}
+    figures = interleave(built | parts | rates, rounds)
     steps = {name: summary(figures[name]) for name in built}
     flop, byte = (median(figures[name]) for name in rates)
     work = floor.work(workload)
     floor_milliseconds = work.flops * flop + work.bytes * byte
     ours = steps["jaxgen"]["median"]
-    return {
+    record = {
         "title": workload.title,
         "milliseconds_per_step": steps,
         "jaxgen_is_faster_by": {name: step["median"] / ours for name, step in steps.items()},
@@ -100,6 +102,10 @@ def compare(workload: Workload, rounds: int, screen: Console) -> dict[str, Any]:
             "share_of_step": floor_milliseconds / ours,
         },
     }
+    for name in parts:
+        part = summary(figures[name])
+        record[name] = {"milliseconds": part, "share_of_step": part["median"] / ours}
+    return record
 
 
 def steps(name: WorkloadName, config: Config, screen: Console) -> dict[str, Any]:
@@ -137,17 +143,27 @@ def table(workloads: Mapping[str, Any]) -> Table:
         for name, step in record["milliseconds_per_step"].items():
             result.add_row(
                 name,
-                three_digits(step["median"]),
-                f"{three_digits(step['min'])} to {three_digits(step['max'])}",
+                *_turns(step),
                 f"{record['jaxgen_is_faster_by'][name]:.2f}",
                 *_alone_cells(record.get("alone", {}).get(name)),
             )
+        if "products" in record:
+            part = record["products"]
+            result.add_row("its products", *_turns(part["milliseconds"]), _share(part))
         least = record["floor"]
-        share = f"{least['share_of_step']:.2f}"
-        result.add_row("floor", three_digits(least["milliseconds"]), "", share)
+        result.add_row("floor", three_digits(least["milliseconds"]), "", _share(least))
         if "epoch_images_per_second" in record:
             result.add_row("whole epoch", "", f"{record['epoch_images_per_second']:,.0f} img/s")
     return result
+
+
+def _turns(figures: dict[str, Any]) -> tuple[str, str]:
+    least, most = three_digits(figures["min"]), three_digits(figures["max"])
+    return three_digits(figures["median"]), f"{least} to {most}"
+
+
+def _share(part: dict[str, Any]) -> str:
+    return f"{part['share_of_step']:.2f}"
 
 
 def _alone_cells(starts: dict[str, dict[str, float]] | None) -> list[str]:

@@ -110,7 +110,8 @@ def matmul(x: Float[Array, "*n k"], w: Float[Array, "k f"]) -> Float[Array, "*n 
 def matmul_gradient(dy: Float[Array, "*n f"], x: Float[Array, "*n k"]) -> Float[Array, "k f"]:
     """xᵀ @ dy, or the same as (dyᵀ @ x)ᵀ."""
     dy, x = dy.reshape(-1, dy.shape[-1]), x.reshape(-1, x.shape[-1])
-    return x.T @ dy if x.shape[1] <= dy.shape[1] else (dy.T @ x).T
+    narrow_first = x.shape[1] <= dy.shape[1]
+    return jnp.tensordot(x, dy, (0, 0)) if narrow_first else jnp.tensordot(dy, x, (0, 0)).T
 
 
 # A primitive rather than a custom_vjp: being bilinear, it has forward mode and all orders, too.

@@ -11,18 +11,22 @@ import jax
 import pytest
 from rich.console import Console
 
-from experiments import alone, benchmark, contenders, floor, launch, tables, turns
+from experiments import alone, benchmark, contenders, floor, launch, products, tables, turns
 from experiments.contenders import WORKLOADS, Contender
 from jaxgen.errors import InputError
 
 
 def test_the_floor_is_products_and_traffic_one_after_the_other(monkeypatch):
-    milliseconds = {"jaxgen": [8.0], "flop": [2e-9], "byte": [3e-8]}
+    milliseconds = {"jaxgen": [8.0], "products": [4.0], "flop": [2e-9], "byte": [3e-8]}
     monkeypatch.setattr(floor, "rates", lambda: {"flop": None, "byte": None})
     monkeypatch.setattr(floor, "work", lambda workload: floor.Work(flops=10**9, bytes=10**8))
     monkeypatch.setattr(benchmark, "build", lambda *args: {"jaxgen": None})
+    monkeypatch.setattr(products, "alone", lambda workload: None)
     monkeypatch.setattr(benchmark, "interleave", lambda contenders, rounds: milliseconds)
-    least = benchmark.compare(WORKLOADS["cgan"], 1, Console())["floor"]
+    record = benchmark.compare(WORKLOADS["cgan"], 1, Console())
+    assert record["products"]["milliseconds"]["median"] == 4.0
+    assert record["products"]["share_of_step"] == 0.5
+    least = record["floor"]
     assert (least["milliseconds"], least["share_of_step"]) == (5.0, 0.625)
     assert math.isclose(least["flops_per_second"], 5e11)
     assert math.isclose(least["bytes_per_second"], 1000 / 3e-8)
@@ -86,6 +90,10 @@ def record(**medians: float) -> dict:
 WHOLE = record(
     jaxgen=50.0, PyTorch_eager=120.0, **{"torch.compile": 105.0}, plain_Flax_in_scan=2500.0
 )
+PRODUCTS = {
+    "milliseconds": {"median": 30.0, "min": 29.4, "max": 30.6, "rounds": [30.0]},
+    "share_of_step": 0.6,
+}
 STARTS = {
     start: {"compile_seconds": s, "seconds_to_first_step": s + 2, "peak_memory_mib": 500.0}
     for start, s in (("cold", 9.0), ("cached", 1.5))
@@ -93,7 +101,11 @@ STARTS = {
 
 
 def test_the_printed_table_shows_all_figures(capsys):
-    whole = WHOLE | {"alone": {"jaxgen": STARTS}, "epoch_images_per_second": 1234.5}
+    whole = WHOLE | {
+        "alone": {"jaxgen": STARTS},
+        "products": PRODUCTS,
+        "epoch_images_per_second": 1234.5,
+    }
     Console(width=80).print(benchmark.table({"conv-vae": whole}))
     printed = capsys.readouterr().out
     rows = {line[:20].strip(): line[20:].split() for line in printed.splitlines()}
@@ -101,6 +113,7 @@ def test_the_printed_table_shows_all_figures(capsys):
     assert rows["jaxgen"] == jaxgen
     assert rows["torch.compile"] == ["105", "103", "to", "107", "2.10"]
     assert rows["plain Flax in scan"] == ["2500", "2450", "to", "2550", "50.00"]
+    assert rows["its products"] == ["30.0", "29.4", "to", "30.6", "0.60"]
     assert rows["floor"] == ["25.0", "0.50"]
     assert rows["whole epoch"] == ["1,234", "img/s"]
 
@@ -115,7 +128,7 @@ def readme_rows(tmp_path, *records):
 
 
 def test_the_readme_s_table_compares_with_the_faster_of_pytorch_s_two(tmp_path):
-    (row,) = readme_rows(tmp_path, WHOLE)
+    (row,) = readme_rows(tmp_path, WHOLE | {"products": PRODUCTS})
     assert row == [
         "conv VAE 32x32x1, batch 64, 2 CPU cores",
         "50.0 (49.0 to 51.0)",
@@ -123,6 +136,7 @@ def test_the_readme_s_table_compares_with_the_faster_of_pytorch_s_two(tmp_path):
         "105",
         "**2.10**",
         "2500",
+        "60%",
         "50%",
     ]
 
@@ -132,7 +146,7 @@ def test_the_readme_s_table_leaves_out_what_was_not_measured(tmp_path):
         tmp_path, record(jaxgen=50.0, PyTorch_eager=120.0), record(jaxgen=50.0)
     )
     assert eager[2:6] == ["120", "", "**2.40**", ""]
-    assert neither[2:6] == ["", "", "", ""]
+    assert neither[2:7] == ["", "", "", "", ""]
 
 
 def test_the_readme_s_table_takes_the_faster_mode_of_torch_compile(tmp_path):
@@ -246,7 +260,8 @@ def test_a_benchmark_runs_as_its_user_runs_it(tmp_path):
     for step in steps.values():
         assert 0 < step["min"] <= step["median"] <= step["max"]
         assert len(step["rounds"]) == 2
-    assert 0 < workload["floor"]["share_of_step"] < 1.5  # more than 1 only where others disturb
+    for part in ("products", "floor"):
+        assert 0.1 < workload[part]["share_of_step"] < 1.5  # more than 1 where others disturb
     assert math.isclose(workload["jaxgen_is_faster_by"]["jaxgen"], 1)
 
 

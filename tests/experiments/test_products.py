@@ -1,0 +1,47 @@
+"""The products of a training step: all of them, and only once each."""
+
+import jax
+import numpy as np
+import pytest
+
+from experiments import floor, products
+from experiments.contenders import WORKLOADS
+
+
+def flops(equation) -> float:
+    """As XLA counts them, for this product alone."""
+    factors = [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in equation.invars]
+    bind = jax.jit(lambda *factors: equation.primitive.bind(*factors, **equation.params))
+    return bind.lower(*factors).cost_analysis()["flops"]
+
+
+@pytest.mark.parametrize(("name", "most"), [("mlp-vae", 1), ("cgan", 1.002), ("conv-vae", 1.3)])
+def test_the_products_of_a_step_are_those_of_its_layers(name, most):
+    """A cGAN's embeddings are learnt through a layer; convolutions multiply with padding, too."""
+    found = products.of_step(WORKLOADS[name])
+    least = floor.work(WORKLOADS[name]).flops
+    assert least <= sum(map(flops, found)) <= most * least
+
+
+@pytest.mark.parametrize("rows", [64 * 32 * 32, 64 * 16 * 16])
+def test_the_gradients_of_weights_are_counted_as_they_are_multiplied(rows):
+    """Over all rows of two factors as they lie in memory, neither of them transposed before.
+
+    These are the last layer, whose windows are narrower, and the first.
+    """
+    (product,) = (
+        equation
+        for equation in products.of_step(WORKLOADS["conv-vae"])
+        if [v.aval.shape for v in equation.invars] == [(rows, 9), (rows, 32)]
+    )
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(7, 9)), rng.normal(size=(7, 32))
+    gradient = product.primitive.bind(x, y, **product.params)
+    np.testing.assert_allclose(gradient, x.T @ y, rtol=1e-5, atol=1e-5)
+
+
+def test_a_turn_multiplies_the_same_again():
+    contender = products.alone(WORKLOADS["mlp-vae"])
+    contender.run()
+    contender.run()
+    assert contender.num_steps == 5
