@@ -193,7 +193,10 @@ def main(config: Config) -> None:
     if has_torch():
         environment["packages"]["torch"] = importlib.metadata.version("torch")
     else:
-        screen.print("PyTorch is not installed, and left out: pip install '.[bench]' brings it.")
+        screen.print(
+            "PyTorch is not installed for this device, and left out: "
+            "pip install '.[bench]' brings it."
+        )
     measure, draw_table = {
         "steps": (lambda name: steps(name, config, screen), table),
         "population": (lambda name: populations(name, config, screen), population.table),

@@ -75,8 +75,12 @@ class Contender(NamedTuple):
 
 
 def has_torch() -> bool:
-    """Whether PyTorch is installed."""
-    return importlib.util.find_spec("torch") is not None
+    """Whether PyTorch is installed, and for the device that JAX uses."""
+    if importlib.util.find_spec("torch") is None:
+        return False
+    import torch
+
+    return jax.default_backend() == "cpu" or torch.cuda.is_available()
 
 
 def contenders(workload: Workload) -> dict[str, Callable[[], Contender]]:

@@ -182,7 +182,17 @@ def test_without_pytorch_its_columns_are_left_out_with_a_note(monkeypatch, capsy
     monkeypatch.setitem(sys.modules, "torch", None)
     assert list(contenders.contenders(WORKLOADS["cgan"])) == ["jaxgen"]
     benchmark.main(benchmark.Config(workloads=("cgan",), alone=False))
-    assert "PyTorch is not installed" in capsys.readouterr().out
+    assert "PyTorch is not installed for this device, and left out" in capsys.readouterr().out
+
+
+def test_pytorch_for_another_device_is_left_out(monkeypatch):
+    torch = pytest.importorskip("torch")
+    assert contenders.has_torch()
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert not contenders.has_torch()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert contenders.has_torch()
 
 
 def test_a_compiler_that_does_not_work_is_named_and_left_out(monkeypatch, capsys):
