@@ -1,11 +1,11 @@
-"""The products of a training step: all of them, and only once each."""
+"""The products of a training step: all of them, as they run in it."""
 
 import jax
 import numpy as np
 import pytest
 
 from experiments import floor, products
-from experiments.contenders import WORKLOADS
+from experiments.contenders import NUM_SINGLE_STEPS, WORKLOADS
 
 
 def flops(equation) -> float:
@@ -40,8 +40,21 @@ def test_the_gradients_of_weights_are_counted_as_they_are_multiplied(rows):
     np.testing.assert_allclose(gradient, x.T @ y, rtol=1e-5, atol=1e-5)
 
 
-def test_a_turn_multiplies_the_same_again():
+def test_results_go_where_the_last_ones_were(monkeypatch):
+    """A second turn finds its operands as they were."""
+    arrays, made = products._arrays, []
+
+    def remember(variables):
+        made.append(arrays(variables))
+        return made[-1]
+
+    monkeypatch.setattr(products, "_arrays", remember)
     contender = products.alone(WORKLOADS["mlp-vae"])
     contender.run()
     contender.run()
-    assert contender.num_steps == 5
+    assert contender.num_steps == NUM_SINGLE_STEPS
+    num_products = len(products.of_step(WORKLOADS["mlp-vae"]))
+    operands, first_results = made[:num_products], made[num_products:]
+    assert len(first_results) == num_products
+    assert all(array.is_deleted() for (array,) in first_results)
+    assert not any(array.is_deleted() for factors in operands for array in factors)
