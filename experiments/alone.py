@@ -17,7 +17,7 @@ from typing import Any
 import tyro
 
 from experiments import launch
-from experiments.contenders import COMPILED, WORKLOADS, Workload, WorkloadName, contenders
+from experiments.contenders import PYTORCH, WORKLOADS, Workload, WorkloadName, contenders
 from jaxgen import console, runs
 from jaxgen.errors import InputError
 
@@ -82,7 +82,7 @@ def _experiment(workload: Workload, *options: str, **env: str) -> None:
 def measure(contender_name: str, workload: Workload) -> dict[str, Any]:
     """Times the first run and one more, which tells what the first took besides its steps."""
     make = contenders(workload)[contender_name]
-    if contender_name.startswith(("PyTorch", COMPILED)):
+    if contender_name in PYTORCH:
         importlib.import_module("experiments.course")  # jaxgen's side is imported, too
     start = time.perf_counter()
     contender = make()

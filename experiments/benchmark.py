@@ -10,35 +10,22 @@ import dataclasses
 import importlib.metadata
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from statistics import median
 from typing import Any, Literal
 
-import jax
 import tyro
 from rich.console import Console
-from rich.table import Table
 
-from experiments import alone, floor, launch, products
+from experiments import alone, launch
 from experiments import population_benchmark as population
+from experiments import step_benchmark as step
 from experiments import stream_benchmark as stream
-from experiments.contenders import (
-    COMPILED,
-    WORKLOADS,
-    Contender,
-    Workload,
-    WorkloadName,
-    contenders,
-    has_torch,
-)
-from experiments.tables import three_digits
-from experiments.turns import interleave, summary
+from experiments.contenders import COMPILED, EAGER, WORKLOADS, WorkloadName, has_torch
 from jaxgen import console, runs
 from jaxgen.errors import InputError
 from jaxgen.layers import default_form
 
-FRESH = ("jaxgen", "PyTorch eager", COMPILED)
+FRESH = ("jaxgen", EAGER, COMPILED)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,56 +49,10 @@ class Config:
     only the table is printed."""
 
 
-def build(workload: Workload, screen: Console) -> dict[str, Contender]:
-    """All contenders that work here, compiled."""
-    built = {}
-    for name, make in contenders(workload).items():
-        try:
-            built[name] = make()
-            built[name].run()
-        except RuntimeError as error:
-            if not name.startswith(COMPILED):
-                raise
-            built.pop(name, None)
-            reason = str(error).strip().partition("\n")[0]
-            screen.print(f"{name} does not work here, and is left out: {reason}")
-    return built
-
-
-def compare(workload: Workload, rounds: int, screen: Console) -> dict[str, Any]:
-    """The record of a workload: each contender's steps, what is in ours, and the floor beneath."""
-    built = build(workload, screen)
-    rates = floor.rates()
-    parts = {"products": products.alone(workload)} if jax.default_backend() == "cpu" else {}
-    figures = interleave(built | parts | rates, rounds)
-    steps = {name: summary(figures[name]) for name in built}
-    flop, byte = (median(figures[name]) for name in rates)
-    work = floor.work(workload)
-    floor_milliseconds = work.flops * flop + work.bytes * byte
-    ours = steps["jaxgen"]["median"]
-    record = {
-        "title": workload.title,
-        "milliseconds_per_step": steps,
-        "jaxgen_is_faster_by": {name: step["median"] / ours for name, step in steps.items()},
-        "floor": {
-            "flops": work.flops,
-            "bytes": work.bytes,
-            "flops_per_second": 1000 / flop,
-            "bytes_per_second": 1000 / byte,
-            "milliseconds": floor_milliseconds,
-            "share_of_step": floor_milliseconds / ours,
-        },
-    }
-    for name in parts:
-        part = summary(figures[name])
-        record[name] = {"milliseconds": part, "share_of_step": part["median"] / ours}
-    return record
-
-
 def steps(name: WorkloadName, config: Config, screen: Console) -> dict[str, Any]:
     """The record of a workload, with what each contender takes in processes of its own."""
     workload = WORKLOADS[name]
-    record = compare(workload, config.rounds, screen)
+    record = step.compare(workload, config.rounds, screen)
     if config.alone:
         names = [fresh for fresh in FRESH if fresh in record["milliseconds_per_step"]]
         record["alone"] = {fresh: alone.two_starts(name, fresh) for fresh in names}
@@ -127,53 +68,6 @@ def populations(name: WorkloadName, config: Config, screen: Console) -> dict[str
     if config.alone and workload.has_experiment:
         record["study"] = alone.study_against_processes(workload, population.STUDY_SIZE)
     return record
-
-
-def table(workloads: Mapping[str, Any]) -> Table:
-    """The results as the terminal shows them."""
-    result = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
-    result.add_column("", width=19)  # "plain Flax by steps"
-    for column in ("ms/step", "min to max", "jaxgen is\nfaster by", "compile s\ncold/cached"):
-        result.add_column(column, justify="right")
-    result.add_column("first step\ncold/cached", justify="right")
-    result.add_column("peak\nMiB", justify="right")
-    for record in workloads.values():
-        result.add_row()
-        result.add_row(f"[bold]{record['title']}")
-        for name, step in record["milliseconds_per_step"].items():
-            result.add_row(
-                name,
-                *_turns(step),
-                f"{record['jaxgen_is_faster_by'][name]:.2f}",
-                *_alone_cells(record.get("alone", {}).get(name)),
-            )
-        if "products" in record:
-            part = record["products"]
-            result.add_row("its products", *_turns(part["milliseconds"]), _share(part))
-        least = record["floor"]
-        result.add_row("floor", three_digits(least["milliseconds"]), "", _share(least))
-        if "epoch_images_per_second" in record:
-            result.add_row("whole epoch", "", f"{record['epoch_images_per_second']:,.0f} img/s")
-    return result
-
-
-def _turns(figures: dict[str, Any]) -> tuple[str, str]:
-    least, most = three_digits(figures["min"]), three_digits(figures["max"])
-    return three_digits(figures["median"]), f"{least} to {most}"
-
-
-def _share(part: dict[str, Any]) -> str:
-    return f"{part['share_of_step']:.2f}"
-
-
-def _alone_cells(starts: dict[str, dict[str, float]] | None) -> list[str]:
-    if starts is None:
-        return []
-    both = [
-        "/".join(f"{starts[start][name]:.1f}" for start in ("cold", "cached"))
-        for name in ("compile_seconds", "seconds_to_first_step")
-    ]
-    return [*both, f"{starts['cold']['peak_memory_mib']:.0f}"]
 
 
 def main(config: Config) -> None:
@@ -193,12 +87,9 @@ def main(config: Config) -> None:
     if has_torch():
         environment["packages"]["torch"] = importlib.metadata.version("torch")
     else:
-        screen.print(
-            "PyTorch is not installed for this device, and left out: "
-            "pip install '.[bench]' brings it."
-        )
+        screen.print("PyTorch is not installed, and left out: pip install '.[bench]' brings it.")
     measure, draw_table = {
-        "steps": (lambda name: steps(name, config, screen), table),
+        "steps": (lambda name: steps(name, config, screen), step.table),
         "population": (lambda name: populations(name, config, screen), population.table),
         "stream": (lambda name: stream.cost(WORKLOADS[name], config.rounds), stream.table),
     }[config.subject]

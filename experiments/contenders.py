@@ -33,8 +33,10 @@ KLD_WEIGHT = 0.00025  # the course's
 CHUNK_STEPS = loop.CHUNK_STEPS[0]
 NUM_SINGLE_STEPS = 5  # between two looks at the clock, where steps are dispatched one by one
 NUM_NAIVE_STEPS = 2  # XLA:CPU's own convolution in a loop takes seconds for each
+EAGER = "PyTorch eager"
 COMPILED = "torch.compile"
 CUDA_GRAPHS = "torch.compile, CUDA graphs"
+PYTORCH = (EAGER, COMPILED, CUDA_GRAPHS)
 NUM_CLASSES = 10
 
 
@@ -75,12 +77,8 @@ class Contender(NamedTuple):
 
 
 def has_torch() -> bool:
-    """Whether PyTorch is installed, and for the device that JAX uses."""
-    if importlib.util.find_spec("torch") is None:
-        return False
-    import torch
-
-    return jax.default_backend() == "cpu" or torch.cuda.is_available()
+    """Whether PyTorch is installed. Does not import it: jaxgen's processes would pay for that."""
+    return importlib.util.find_spec("torch") is not None
 
 
 def contenders(workload: Workload) -> dict[str, Callable[[], Contender]]:
@@ -91,7 +89,7 @@ def contenders(workload: Workload) -> dict[str, Callable[[], Contender]]:
     on_cpu = jax.default_backend() == "cpu"
     makers: dict[str, Callable[[], Contender]] = {"jaxgen": partial(in_scan, workload)}
     if has_torch():
-        makers["PyTorch eager"] = partial(pytorch, workload)
+        makers[EAGER] = partial(pytorch, workload)
         makers[COMPILED] = partial(pytorch, workload, compiled="default")
         if not on_cpu:
             makers[CUDA_GRAPHS] = partial(pytorch, workload, compiled="reduce-overhead")
@@ -193,6 +191,7 @@ def pytorch(workload: Workload, *, compiled: str | None = None) -> Contender:
     """The course's PyTorch code as it stands, or its models through this mode of `torch.compile`.
 
     On a GPU with the TF32 products that are JAX's default there, and PyTorch's for convolutions.
+    Raises RuntimeError if PyTorch is not built for the device that JAX uses.
     """
     import torch
 
@@ -202,6 +201,8 @@ def pytorch(workload: Workload, *, compiled: str | None = None) -> Contender:
     torch.set_num_threads(os.cpu_count() or 1)
     device = "cpu" if jax.default_backend() == "cpu" else "cuda"
     if device == "cuda":
+        if not torch.cuda.is_available():
+            raise RuntimeError("it is not installed for this GPU.")
         torch.set_float32_matmul_precision("high")
     images, labels, order = random_data(workload)
     images, labels, order = (

@@ -11,25 +11,9 @@ import jax
 import pytest
 from rich.console import Console
 
-from experiments import alone, benchmark, contenders, floor, launch, products, tables, turns
+from experiments import alone, benchmark, contenders, launch, step_benchmark, tables, turns
 from experiments.contenders import WORKLOADS, Contender
 from jaxgen.errors import InputError
-
-
-def test_the_floor_is_products_and_traffic_one_after_the_other(monkeypatch):
-    milliseconds = {"jaxgen": [8.0], "products": [4.0], "flop": [2e-9], "byte": [3e-8]}
-    monkeypatch.setattr(floor, "rates", lambda: {"flop": None, "byte": None})
-    monkeypatch.setattr(floor, "work", lambda workload: floor.Work(flops=10**9, bytes=10**8))
-    monkeypatch.setattr(benchmark, "build", lambda *args: {"jaxgen": None})
-    monkeypatch.setattr(products, "alone", lambda workload: None)
-    monkeypatch.setattr(benchmark, "interleave", lambda contenders, rounds: milliseconds)
-    record = benchmark.compare(WORKLOADS["cgan"], 1, Console())
-    assert record["products"]["milliseconds"]["median"] == 4.0
-    assert record["products"]["share_of_step"] == 0.5
-    least = record["floor"]
-    assert (least["milliseconds"], least["share_of_step"]) == (5.0, 0.625)
-    assert math.isclose(least["flops_per_second"], 5e11)
-    assert math.isclose(least["bytes_per_second"], 1000 / 3e-8)
 
 
 class Clock:
@@ -106,7 +90,7 @@ def test_the_printed_table_shows_all_figures(capsys):
         "products": PRODUCTS,
         "epoch_images_per_second": 1234.5,
     }
-    Console(width=80).print(benchmark.table({"conv-vae": whole}))
+    Console(width=80).print(step_benchmark.table({"conv-vae": whole}))
     printed = capsys.readouterr().out
     rows = {line[:20].strip(): line[20:].split() for line in printed.splitlines()}
     jaxgen = ["50.0", "49.0", "to", "51.0", "1.00", "9.0/1.5", "11.0/3.5", "500"]
@@ -175,39 +159,14 @@ def test_a_gpu_also_has_cuda_graphs_and_as_long_a_scan_for_flax(monkeypatch):
 def measured(monkeypatch):
     """`main` without measurements."""
     monkeypatch.setattr(launch, "keep_compiled_programs", lambda: None)
-    monkeypatch.setattr(benchmark, "compare", lambda *args: WHOLE)
+    monkeypatch.setattr(step_benchmark, "compare", lambda *args: WHOLE)
 
 
 def test_without_pytorch_its_columns_are_left_out_with_a_note(monkeypatch, capsys, measured):
     monkeypatch.setitem(sys.modules, "torch", None)
     assert list(contenders.contenders(WORKLOADS["cgan"])) == ["jaxgen"]
     benchmark.main(benchmark.Config(workloads=("cgan",), alone=False))
-    assert "PyTorch is not installed for this device, and left out" in capsys.readouterr().out
-
-
-def test_pytorch_for_another_device_is_left_out(monkeypatch):
-    torch = pytest.importorskip("torch")
-    assert contenders.has_torch()
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert not contenders.has_torch()
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert contenders.has_torch()
-
-
-def test_a_compiler_that_does_not_work_is_named_and_left_out(monkeypatch, capsys):
-    def broken():
-        raise RuntimeError("No C++ compiler\n\nSet TORCH_LOGS for more")
-
-    def makers(workload):
-        return {"jaxgen": lambda: Contender(lambda: None, 1), "torch.compile": broken}
-
-    monkeypatch.setattr(benchmark, "contenders", makers)
-    assert list(benchmark.build(WORKLOADS["cgan"], Console())) == ["jaxgen"]
-    assert "left out: No C++ compiler\n" in capsys.readouterr().out
-    monkeypatch.setattr(benchmark, "contenders", lambda workload: {"jaxgen": broken})
-    with pytest.raises(RuntimeError):
-        benchmark.build(WORKLOADS["cgan"], Console())
+    assert "PyTorch is not installed, and left out" in capsys.readouterr().out
 
 
 def test_the_results_are_written_with_their_environment(tmp_path, measured):
@@ -228,7 +187,7 @@ def test_what_was_measured_before_an_interruption_is_kept(tmp_path, measured, mo
             raise KeyboardInterrupt
         return WHOLE
 
-    monkeypatch.setattr(benchmark, "compare", compare)
+    monkeypatch.setattr(step_benchmark, "compare", compare)
     output = tmp_path / "benchmark_cpu.json"
     with pytest.raises(KeyboardInterrupt):
         benchmark.main(benchmark.Config(workloads=("mlp-vae", "cgan"), alone=False, output=output))
@@ -250,6 +209,15 @@ def test_what_cannot_be_done_is_said_before_measuring(options, message, tmp_path
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=message):
         benchmark.main(benchmark.Config(**options))
+
+
+def test_jaxgen_s_own_process_does_not_load_pytorch():
+    program = (
+        "import sys; from experiments import alone, contenders;"
+        "contenders.contenders(contenders.WORKLOADS['cgan']);"
+        "sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_peak_memory_is_that_of_this_process():
