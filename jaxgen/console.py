@@ -1,9 +1,10 @@
-"""What a person at the terminal sees: progress, epochs, and errors without a traceback."""
+"""The terminal: progress, messages, and errors without a traceback."""
 
 import errno
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 from rich.console import Console
 from rich.progress import (
@@ -17,38 +18,40 @@ from rich.text import Text
 
 from jaxgen.errors import InputError
 
-MENDABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR}
+FIXABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR}
+
+
+def make_console(*, quiet: bool = False, stderr: bool = False) -> Console:
+    """A console that prints text verbatim: no markup, no highlighting, no wrapped paths."""
+    return Console(quiet=quiet, stderr=stderr, highlight=False, markup=False, soft_wrap=True)
 
 
 def progress_bar(*, quiet: bool = False) -> Progress:
-    """Steps done, the latest losses, images per second, and the time left; or nothing at all."""
+    """Steps done, a status, and the time left; `quiet` shows nothing."""
     return Progress(
         BarColumn(bar_width=6),
         MofNCompleteColumn(),
         TextColumn("{task.fields[status]}"),
         TimeRemainingColumn(elapsed_when_finished=True),
-        console=Console(highlight=False, quiet=quiet),
+        console=make_console(quiet=quiet),
     )
 
 
 @contextmanager
-def errors_in_plain_words() -> Iterator[None]:
-    """Ends the process with code 2 and a line or two, where the user can mend what went wrong."""
+def report_errors() -> Iterator[None]:
+    """Turn errors that the user can fix into a line or two, and exit code 2."""
     try:
         yield
     except InputError as error:
         _fail(str(error))
     except OSError as error:
-        if error.errno not in MENDABLE:
+        if error.errno not in FIXABLE:
             raise
-        where = error.filename or "a file"
-        _fail(f"Cannot use {where}: {error.strerror}. Mend that, or choose another place.")
+        _fail(f"Cannot use {error.filename or 'a file'}: {error.strerror}.")
     except KeyboardInterrupt:
-        _fail("Interrupted. Finished epochs are kept: go on with --resume and the run directory.")
+        _fail("Interrupted. Finished epochs are saved: continue with --resume RUN_DIR.")
 
 
-def _fail(message: str) -> None:
-    Console(stderr=True, highlight=False, soft_wrap=True).print(
-        Text.assemble(("error: ", "bold red"), message)
-    )
+def _fail(message: str) -> NoReturn:
+    make_console(stderr=True).print(Text.assemble(("error: ", "bold red"), message))
     sys.exit(2)

@@ -1,50 +1,88 @@
-"""The one interface at which models, data, training and experiments meet."""
+"""The one interface at which models, data, training and recipes meet."""
 
+import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import jax.numpy as jnp
 import optax
 from flax.training import train_state
 from jaxtyping import Array, Float, Int, Key, PyTree, Shaped, UInt8
 
-Images = Float[Array, "n h w c"]  # in [0, 1]
+UnitImages = Float[Array, "n h w c"]  # in [0, 1]
+SymmetricImages = Float[Array, "n h w c"]  # in [-1, 1]
+Labels = Int[Array, "n"]
 Metrics = dict[str, Array]
-State = Any  # a pytree with an int32 scalar `step`: how many updates it has seen
-Optimizer = Callable[[Any], optax.GradientTransformation]  # from a learning rate, e.g. optax.adam
+Scalar = float | Float[Array, ""]
+CheckpointChoice = Literal["latest", "best"] | int  # an int is a step
+Mode = Literal["min", "max"]  # whether the best value of a metric is the smallest or the largest
+Optimizer = Callable[[Array], optax.GradientTransformation]  # of a learning rate: `optax.adam`
+
+
+@runtime_checkable
+class State(Protocol):
+    """The state of a training algorithm: a pytree that counts its updates."""
+
+    @property
+    def step(self) -> Int[Array, "..."]:
+        """The number of updates so far, int32."""
+        ...
+
+
+StateT = TypeVar("StateT", bound=State)
+HypersT = TypeVar("HypersT")
 
 
 class Batch(NamedTuple):
-    """Images and their labels, or a whole data set of them."""
+    """Images and their labels; also a whole data set of them."""
 
-    image: Shaped[Array, "b h w c"]  # uint8, 0...255
+    image: Shaped[Array, "b h w c"]  # uint8, 0 to 255
     label: Int[Array, "b"]  # int32
 
 
-def no_encoder(state: State, image: UInt8[Array, "b h w c"], key: Key[Array, ""]) -> NoReturn:
-    """The `reconstruct` of a model that cannot encode: raises NotImplementedError."""
-    raise NotImplementedError("this model has no encoder")
-
-
-class Learner(NamedTuple):
-    """A model and its training algorithm as pure functions; what is static is closed over.
+@dataclasses.dataclass(frozen=True)
+class Learner(Generic[StateT, HypersT]):
+    """A model and its training algorithm as pure functions; static structure is closed over.
 
     Everything that may differ between the members of a population (parameters, statistics,
-    learning rates, loss weights) is a leaf of the state, so every function can be vmapped.
+    learning rates, loss weights) is a leaf of the state, so every function can be vmapped. A model
+    without an encoder leaves the functions that need one None.
     """
 
-    init: Callable[[Key[Array, ""], Any], State]  # (key, hypers) -> state
-    step: Callable[[State, Batch, Key[Array, ""]], tuple[State, Metrics]]  # scalar metrics
-    evaluate: Callable[[State, Batch, Key[Array, ""]], Metrics]  # per example: each [b]
-    generate: Callable[[State, Int[Array, "n"], Float[Array, "n d"]], Images]  # (state, labels, z)
-    sample: Callable[[State, Int[Array, "n"], Key[Array, ""]], Images]  # `generate` of z ~ N(0, I)
-    reconstruct: Callable[[State, UInt8[Array, "n h w c"], Key[Array, ""]], Images] = no_encoder
+    init: Callable[[Key[Array, ""], HypersT], StateT]
+    """The state before the first update, from a key and hyperparameters."""
+    step: Callable[[StateT, Batch, Key[Array, ""]], tuple[StateT, Metrics]]
+    """One update, and scalar metrics of it."""
+    evaluate: Callable[[StateT, Batch, Key[Array, ""]], Metrics]
+    """Metrics per example, each [b]."""
+    generate: Callable[[StateT, Labels, Float[Array, "n d"]], UnitImages]
+    """Images of given latents; an unconditional model ignores the labels."""
+    sample: Callable[[StateT, Labels, Key[Array, ""]], UnitImages]
+    """`generate` for latents from the prior."""
+    reconstruct: Callable[[StateT, UInt8[Array, "n h w c"], Key[Array, ""]], UnitImages] | None = (
+        None
+    )
+    """Images encoded and decoded again."""
+    encode: (
+        Callable[
+            [StateT, UInt8[Array, "n h w c"], Key[Array, ""]],
+            tuple[Float[Array, "n d"], Float[Array, "n d"]],
+        ]
+        | None
+    ) = None
+    """Mean and log-variance of q(z | x)."""
+    log_weights: Callable[[StateT, Batch, Key[Array, ""], int], Float[Array, "k b"]] | None = None
+    """log p(x, z) - log q(z | x) in nats for k samples z ~ q(z | x) of each image."""
+    log_joint: (
+        Callable[[StateT, Float[Array, "b h w c"], Float[Array, "b d"]], Float[Array, "b"]] | None
+    ) = None
+    """log p(x, z) in nats, of an image as the model sees it and a latent."""
 
 
 class TrainState(train_state.TrainState):
     """One network: parameters, optimizer state, step counter and BatchNorm statistics."""
 
-    step: Any  # Flax's own annotations know neither shapes (`jax.eval_shape`) nor plain dicts
+    step: Any  # Flax annotates int, which excludes arrays and their shapes
     params: PyTree
     batch_stats: PyTree
 
@@ -55,9 +93,9 @@ class TrainState(train_state.TrainState):
 
 
 def traced_learning_rate(optimizer: Optimizer) -> optax.GradientTransformation:
-    """`optimizer` with its learning rate in its state, where vmap can vary it.
+    """`optimizer` with its learning rate in its state, where `vmap` can vary it.
 
-    Call it once per learner: two transformations are never equal, and unequal ones retrace.
+    Call it once per learner: two transformations never compare equal, and a second one retraces.
     """
     return optax.inject_hyperparams(lambda learning_rate: optimizer(learning_rate))(
         learning_rate=0.0
@@ -65,15 +103,15 @@ def traced_learning_rate(optimizer: Optimizer) -> optax.GradientTransformation:
 
 
 def create_train_state(
-    apply_fn: Callable,
+    apply_fn: Callable[..., Any],
     variables: PyTree,
     optimizer: optax.GradientTransformation,
-    learning_rate: float | Float[Array, ""],
+    learning_rate: Scalar,
 ) -> TrainState:
     """The state of a network before its first update.
 
-    `optimizer` comes from `traced_learning_rate`. Step and rate are arrays from the start: as
-    Python numbers they would be traced once more after the first update.
+    `optimizer` comes from `traced_learning_rate`. Step and rate are arrays from the start, since
+    Python numbers would cause a second trace after the first update.
     """
     state = TrainState.create(
         apply_fn=apply_fn,

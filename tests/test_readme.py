@@ -1,4 +1,4 @@
-"""The README tells the truth: its code runs and its tables are those of the committed results."""
+"""The README files tell the truth: code runs, and tables are those of the committed results."""
 
 import importlib
 import json
@@ -7,33 +7,82 @@ from pathlib import Path
 
 import pytest
 
-from experiments import tables
+from experiments import readme_tables
 
 README = Path(__file__).parent.parent / "README.md"
 
 
-def test_tables_are_those_of_the_committed_results():
-    text = README.read_text()
-    assert tables.fill(text, tables.RESULTS) == text
+@pytest.mark.parametrize(
+    "path", readme_tables.DOCUMENTS, ids=lambda path: str(path.relative_to(README.parent))
+)
+def test_tables_are_those_of_the_committed_results(path):
+    text = path.read_text()
+    assert readme_tables.fill(text, readme_tables.RESULTS) == text
 
 
-def test_a_changed_result_changes_the_table(tmp_path):
-    for path in tables.RESULTS.glob("*.json"):
-        digits = re.sub(r'("test/negative_elbo_nats": )[\d.]+', r"\g<1>12.25", path.read_text())
-        (tmp_path / path.name).write_text(digits)
-    assert "**12.25**" in tables.fill(README.read_text(), tmp_path)
+@pytest.mark.parametrize("name", readme_tables.TABLES)
+def test_every_table_stands_in_a_document(name):
+    texts = [path.read_text() for path in readme_tables.DOCUMENTS if path.exists()]
+    assert any(f"<!-- table: {name} -->" in text for text in texts)
+
+
+def marked(*names: str) -> str:
+    return "".join(f"<!-- table: {name} -->\n<!-- end -->\n" for name in names)
+
+
+def test_a_table_is_filled_and_nothing_else_changes():
+    text = f"before\n{marked('vae')}between\n{marked('benchmark', 'vae')}after\n"
+    filled = readme_tables.fill(text, readme_tables.RESULTS)
+    assert filled.startswith("before\n<!-- table: vae -->\n| command")
+    assert "|\n<!-- end -->\nbetween\n<!-- table: benchmark -->\n| training step" in filled
+    assert filled.count("| command |") == 2
+    assert filled.endswith("|\n<!-- end -->\nafter\n")
+    assert readme_tables.fill(filled, readme_tables.RESULTS) == filled
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (marked("vea"), "no table vea: choose from main,"),
+        (f"<!-- table: vae -->\n{marked('cgan')}", "lacks the line <!-- end -->"),
+        (f"{marked('vae')}<!-- table: cgan -->\n", "lacks the line <!-- end -->"),
+    ],
+)
+def test_unknown_and_unfinished_tables_are_errors(text, message):
+    with pytest.raises(ValueError, match=message):
+        readme_tables.fill(text, readme_tables.RESULTS)
+
+
+def test_a_changed_result_changes_its_table(tmp_path):
+    result = json.loads((readme_tables.RESULTS / "vae_builtin.json").read_text())
+    result["metrics"]["test/negative_elbo_nats"] = 12.25
+    result["training"]["seed"] = 7
+    (tmp_path / "vae_builtin.json").write_text(json.dumps(result))
+    *_, row = readme_tables.vae_table(tmp_path).splitlines()
+    command = result["environment"]["command"]
+    assert row.startswith(f"| `{command}` | **12.25** | mnist_5k, seed 7, ")
 
 
 def test_the_seeds_of_a_command_share_a_row(tmp_path):
+    result = json.loads((readme_tables.RESULTS / "cgan_builtin.json").read_text())
     for seed, share in enumerate((0.9, 0.8)):
-        result = json.loads((tables.RESULTS / "cgan_builtin.json").read_text())
         result["environment"]["command"] = f"python -m experiments.cgan_mnist --seed {seed}"
-        result["metrics"]["test/recognised"] = share
-        result["config"]["seed"] = seed
+        result["metrics"] |= {"test/recognized": share, "test/recognized_real": 0.964}
+        result["training"]["seed"] = seed
         (tmp_path / f"cgan_{seed}.json").write_text(json.dumps(result))
-    *_, row = tables.cgan_table(tmp_path).splitlines()
+    *_, row = readme_tables.cgan_table(tmp_path).splitlines()
     assert row.startswith("| `python -m experiments.cgan_mnist` | **85.00%** ± 7.07% (96.40% of")
     assert "| 0, 1 |" in row
+
+
+def test_a_study_is_summarized_over_its_members(tmp_path):
+    result = json.loads((readme_tables.RESULTS / "study_vae_mlp.json").read_text())
+    score = {"mean": 116.0, "std": 0.5, "min": 115.25, "max": 117.75}
+    result["metrics"]["summary"]["test/negative_elbo_nats"] = score
+    result["training"]["num_seeds"] = 4
+    (tmp_path / "study_vae_mlp.json").write_text(json.dumps(result))
+    *_, row = readme_tables.study_table(tmp_path).splitlines()
+    assert "| **116.00** ± 0.50 | 115.25, 117.75 | mnist_5k, 4 seeds, " in row
 
 
 @pytest.mark.slow
@@ -52,13 +101,3 @@ def test_what_the_course_table_names_exists():
     for name in names:
         module, _, attribute = name.rpartition(".")
         assert hasattr(importlib.import_module(module), attribute), name
-
-
-def test_a_table_is_filled_in_and_nothing_else_changes(tmp_path):
-    places = [f"<!-- table: {name} -->\n<!-- end -->\n" for name in tables.TABLES]
-    text = "before\n" + "between\n".join(places) + "after\n"
-    filled = tables.fill(text, tables.RESULTS)
-    assert filled.startswith("before\n<!-- table: vae -->\n| command")
-    assert "|\n<!-- end -->\nbetween\n<!-- table: benchmark -->\n| training step" in filled
-    assert filled.endswith("|\n<!-- end -->\nafter\n")
-    assert tables.fill(filled, tables.RESULTS) == filled

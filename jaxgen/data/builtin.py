@@ -1,4 +1,4 @@
-"""The digits that come with the package: 5 000 of MNIST's training set (see mnist_5k.md)."""
+"""The built-in set: 5 000 digits of MNIST's training set (see mnist_5k.md)."""
 
 from importlib import resources
 
@@ -9,12 +9,13 @@ from jaxgen.errors import InputError
 
 NAME = "mnist_5k"
 SPLITS = ("train", "test")
+CLASS_NAMES = tuple("0123456789")
 
 
 def read(split: str) -> tuple[UInt8[np.ndarray, "n 28 28 1"], Int32[np.ndarray, "n"]]:
     """Images and labels of `train` (400 a class) or `test` (100 a class)."""
     if split not in SPLITS:
-        raise InputError(f"{NAME} has no split {split!r}; it has {' and '.join(SPLITS)}")
+        raise InputError(f"{NAME} has no split {split!r}, only {' and '.join(SPLITS)}.")
     with (resources.files("jaxgen.data") / "mnist_5k.npz").open("rb") as file:
         arrays = np.load(file)
         return arrays[f"{split}_image"], arrays[f"{split}_label"].astype(np.int32)

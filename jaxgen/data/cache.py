@@ -1,7 +1,7 @@
-"""What was read from a prepared set, kept beside it as plain arrays (0.1 s instead of 10).
+"""A cache of the arrays read from a prepared set, which takes 0.1 s to read instead of 10.
 
-Beside it, rather than in a folder of the user's: the arrays then go where the set goes, serve
-everyone who reads it, and are deleted with it.
+It lies beside the prepared set rather than in the user's cache directory, so that it moves with
+the set, serves everyone who reads it, and is deleted with it.
 """
 
 import io
@@ -16,20 +16,20 @@ from typing import BinaryIO
 import numpy as np
 from jaxtyping import UInt8
 
-from jaxgen.data.records import Arrays, Records
+from jaxgen.data.tfds import Arrays, Records
 
-ZIP_LENGTHS = 26  # where a local zip header has the lengths of the name and extra field behind it
+ZIP_LENGTHS = 26  # offset in a local zip header of the lengths of its name and extra field
 
 
-def read(folder: Path, split: str, mapped: bool = False) -> Arrays | None:
-    """The cached arrays, or None if there are none, or they are damaged or of an older set.
+def read(path: Path, mapped: bool = False) -> Arrays | None:
+    """The cached arrays; None if there are none, or if they are damaged or of an older set.
 
-    A `mapped` image stays in the file, and its pixels unchecked, until they are used.
+    `mapped` images stay in the file, unchecked, until they are used.
     """
     try:
-        with _path(folder, split).open("rb") as file:
+        with path.open("rb") as file:
             arrays = np.load(file)
-            if arrays["source"].tolist() != _source(folder):
+            if arrays["source"].tolist() != _source(path.parent):
                 return None
             label = arrays["label"]  # reading an array whole checks its CRC
             if mapped:
@@ -43,20 +43,19 @@ def read(folder: Path, split: str, mapped: bool = False) -> Arrays | None:
     return (image, label) if sound and label.shape == image.shape[:1] else None
 
 
-def write(folder: Path, split: str, records: Records) -> None:
-    """Cache the examples: whole or not at all. Warns where it may not write."""
-    path = _path(folder, split)
-    # A name of its own for each writer; the last one to finish wins, and all wrote the same.
+def write(path: Path, records: Records) -> None:
+    """Cache the examples beside their set, atomically. Warns if the file cannot be written."""
+    # Each writer has its own temporary file; all write the same, and the last to finish wins.
     unfinished = path.with_suffix(f".{uuid.uuid4().hex}.tmp")
     try:
         with unfinished.open("wb") as file:
-            _save(file, _source(folder), records)
+            _save(file, _source(path.parent), records)
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)
     except OSError as error:
         warnings.warn(
-            f"{path} cannot be written, so every start reads the whole set anew: {error}",
+            f"{path} cannot be written ({error}): every start will read the whole set again.",
             stacklevel=3,
         )
     finally:
@@ -64,7 +63,7 @@ def write(folder: Path, split: str, records: Records) -> None:
 
 
 def _save(file: BinaryIO, source: list[str], records: Records) -> None:
-    """What `np.savez` would write, but with one chunk of the images in memory at a time."""
+    """Write what `np.savez` would, with one chunk of the images in memory at a time."""
     labels = []
     with zipfile.ZipFile(file, "w") as archive:
         with archive.open("image.npy", "w", force_zip64=True) as member:
@@ -81,7 +80,7 @@ def _save(file: BinaryIO, source: list[str], records: Records) -> None:
 def _map(
     file: BinaryIO, member: zipfile.ZipInfo, shape: tuple[int, ...]
 ) -> UInt8[np.memmap, "..."]:
-    """The images where they lie in the file. Raises ValueError if others, or none, lie there."""
+    """Map the images in the file. Raises ValueError unless images of this shape are there."""
     file.seek(member.header_offset + ZIP_LENGTHS)
     lengths = np.frombuffer(file.read(4), "<u2")
     file.seek(int(lengths.sum()), os.SEEK_CUR)
@@ -92,7 +91,7 @@ def _map(
 
 
 def _image_header(shape: tuple[int, ...]) -> bytes:
-    """What precedes the pixels in an .npy file."""
+    """The bytes before the pixels in an .npy file."""
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(
         header, {"descr": "|u1", "fortran_order": False, "shape": shape}
@@ -100,12 +99,14 @@ def _image_header(shape: tuple[int, ...]) -> bytes:
     return header.getvalue()
 
 
-def _path(folder: Path, split: str) -> Path:
-    return folder / f"jaxgen-{split}.npz"
+def cache_path(folder: Path, split: str, image_size: int | None) -> Path:
+    """The cache of a prepared set's split, padded to `image_size` unless that is None."""
+    size = "" if image_size is None else f".{image_size}"  # "train-32" may be a split
+    return folder / f"jaxgen-{split}{size}.npz"
 
 
 def _source(folder: Path) -> list[str]:
-    """What tells one prepared set from another: its files, their sizes and times."""
+    """A fingerprint of a prepared set: names, sizes and times of its files."""
     files = sorted(path for path in folder.iterdir() if not path.name.startswith("jaxgen-"))
     stats = [(path.name, path.stat()) for path in files]
     return [f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats]

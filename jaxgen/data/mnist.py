@@ -1,4 +1,4 @@
-"""Preparing MNIST, Fashion-MNIST and KMNIST as TFDS does, but without TensorFlow."""
+"""Prepare MNIST, Fashion-MNIST and KMNIST as TFDS does, but without TensorFlow."""
 
 import contextlib
 import gzip
@@ -20,10 +20,11 @@ IMAGES, LABELS = "-images-idx3-ubyte.gz", "-labels-idx1-ubyte.gz"
 
 
 def prepare(name: str, data_dir: Path, manual_dir: Path | None) -> Path:
-    """Prepare a set as ArrayRecord and return its folder: what TFDS would write, in its order.
+    """Prepare a set as ArrayRecord, with TFDS's contents and order, and return its folder.
 
-    The four original files come from `manual_dir` or from the network, their sha256 checked.
-    Raises InputError if they cannot be had, are not the originals, or `data_dir` not written.
+    The four original files come from `manual_dir` or from the network, and their sha256 is checked.
+    Raises InputError if they are not available or not the originals, or if `data_dir` cannot be
+    written.
     """
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
@@ -33,8 +34,9 @@ def prepare(name: str, data_dir: Path, manual_dir: Path | None) -> Path:
         _check_originals(builder.url_infos, manual_dir)
     elif not reachable(name):
         raise InputError(
-            f"{name} is not prepared in {data_dir}, and {builder.URL} cannot be reached. Give "
-            "its four original .gz files by --manual-dir, another --data-dir, or use mnist_5k"
+            f"{name} is not prepared in {data_dir}, and {builder.URL} cannot be reached: give its "
+            "four original .gz files with --manual-dir, choose another --data-dir, or use "
+            "--dataset mnist_5k."
         )
     try:
         with quiet():
@@ -46,19 +48,19 @@ def prepare(name: str, data_dir: Path, manual_dir: Path | None) -> Path:
     except (tfds.download.DownloadError, NonMatchingChecksumError) as error:
         reason = str(error).partition("\n")[0]
         raise InputError(
-            f"{name} could not be downloaded: {reason.rstrip(':')}. Try again, or give its "
-            "four original .gz files by --manual-dir"
+            f"{name} could not be downloaded ({reason.rstrip(':.')}): try again, or give its four "
+            "original .gz files with --manual-dir."
         ) from error
     except OSError as error:
         if not builder.is_prepared():  # as it is when another process was faster
             raise InputError(
-                f"{name} cannot be prepared in {data_dir} ({error}): choose another --data-dir"
+                f"{name} cannot be prepared in {data_dir} ({error}): choose another --data-dir."
             ) from error
     return Path(builder.data_path)
 
 
 def reachable(name: str, seconds: float = 3.0) -> bool:
-    """Whether the set's server answers. TFDS itself would go on trying for minutes."""
+    """Whether the set's server answers. TFDS itself would retry for minutes."""
     request = urllib.request.Request(_stock(name).URL + PREFIXES["test"] + LABELS, method="HEAD")
     answers = []
 
@@ -67,7 +69,7 @@ def reachable(name: str, seconds: float = 3.0) -> bool:
             urllib.request.urlopen(request, timeout=seconds).close()
             answers.append(True)
 
-    # In a thread, for the timeout does not bound the search for the server's address.
+    # in a thread, since the timeout does not cover the lookup of the server's address
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(seconds)
@@ -103,7 +105,7 @@ def _builder(name: str, data_dir: Path) -> Any:
         def _generate_examples(self, images, labels):
             image = np.frombuffer(gzip.decompress(images.read_bytes()), np.uint8, offset=16)
             label = np.frombuffer(gzip.decompress(labels.read_bytes()), np.uint8, offset=8)
-            # As PIL images, for TFDS encodes arrays by TensorFlow.
+            # PIL images, since TFDS encodes arrays with TensorFlow
             for i, pixels in enumerate(image.reshape(len(label), 28, 28)):
                 yield i, {"image": Image.fromarray(pixels), "label": int(label[i])}
 
@@ -114,11 +116,11 @@ def _check_originals(url_infos: Any, manual_dir: Path) -> None:
     for url, info in url_infos.items():
         path = manual_dir / info.filename
         if not path.is_file():
-            raise InputError(f"{path} is missing: --manual-dir needs the file from {url}")
+            raise InputError(f"{path} is missing: download {url} to it.")
         with path.open("rb") as file:
             checksum = hashlib.file_digest(file, "sha256").hexdigest()
         if checksum != info.checksum:
             raise InputError(
-                f"{path} is damaged or another set's: its sha256 checksum is {checksum}, "
-                f"not {info.checksum}. Get it again from {url}"
+                f"{path} is damaged or belongs to another set (its sha256 is {checksum}, not "
+                f"{info.checksum}): download {url} again."
             )

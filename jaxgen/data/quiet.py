@@ -1,4 +1,4 @@
-"""TFDS without its progress bars, banners and advice, which would tear the screen."""
+"""TFDS without its progress bars, banners and advice."""
 
 import contextlib
 import io
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Inside, TFDS shows errors only; afterwards everything is as it was."""
+    """Limit TFDS to errors, and restore its settings afterwards."""
     import tensorflow_datasets as tfds
     from absl import logging
 

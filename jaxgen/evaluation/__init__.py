@@ -1,1 +1,1 @@
-"""Measures generative models from outside."""
+"""Measures of generative models."""

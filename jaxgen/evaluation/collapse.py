@@ -1,4 +1,4 @@
-"""Tells in plain words when the training of a GAN has collapsed."""
+"""Detect the collapse of a GAN in training."""
 
 import numpy as np
 from jaxtyping import Float
@@ -8,7 +8,7 @@ MIN_LOSS = 1e-3
 
 
 def collapse(samples: Float[np.ndarray, "classes n h w c"], discriminator_loss: float) -> str:
-    """What has collapsed, or nothing.
+    """Describe what has collapsed; an empty string if nothing has.
 
     `samples` are `n` images in [0, 1] of each class. The loss is bounded by 0 for every objective
     but Wasserstein's, which is negative where the discriminator wins.

@@ -1,1 +1,17 @@
-"""The conditional adversarial network (Goodfellow et al., 2014; Mirza & Osindero, 2014)."""
+"""The conditional GAN (Goodfellow et al. 2014; Mirza & Osindero 2014)."""
+
+from jaxgen.gan.learner import Hypers, cgan
+from jaxgen.gan.models import Discriminator, Generator
+from jaxgen.gan.objectives import hinge, least_squares, minimax, non_saturating, wasserstein
+
+__all__ = [
+    "Discriminator",
+    "Generator",
+    "Hypers",
+    "cgan",
+    "hinge",
+    "least_squares",
+    "minimax",
+    "non_saturating",
+    "wasserstein",
+]

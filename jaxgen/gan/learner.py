@@ -1,21 +1,27 @@
-"""The conditional GAN as a Learner: the generator's update, then the discriminator's."""
+"""The conditional GAN as a Learner: one update of the generator, then of the discriminator."""
 
+from functools import partial
 from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int, Key, PyTree, UInt8
+from jaxtyping import Array, Float, Int, Key, PyTree
 
 from jaxgen.errors import InputError, require_positive
 from jaxgen.gan.models import Discriminator, Generator
-from jaxgen.gan.objectives import Images, Labels, Logits, Objective, Penalty
+from jaxgen.gan.objectives import Logits, Objective, Penalty
+from jaxgen.pixels import symmetric_to_unit, to_symmetric
 from jaxgen.types import (
     Batch,
+    Labels,
     Learner,
     Metrics,
     Optimizer,
+    Scalar,
+    SymmetricImages,
     TrainState,
+    UnitImages,
     create_train_state,
     traced_learning_rate,
 )
@@ -24,28 +30,41 @@ from jaxgen.types import (
 class Hypers(NamedTuple):
     """What may differ between the members of a population."""
 
-    generator_learning_rate: float | Float[Array, ""] = 2e-4
-    discriminator_learning_rate: float | Float[Array, ""] = 2e-4
-    penalty_weight: float | Float[Array, ""] = 10.0
-    """The papers': lambda of `gradient_penalty`, gamma of `r1`."""
+    generator_learning_rate: Scalar = 2e-4
+    discriminator_learning_rate: Scalar = 2e-4
+    penalty_weight: Scalar = 10.0
+    """lambda of `gradient_penalty`, gamma of `r1`."""
 
 
 class GANState(NamedTuple):
-    """Two networks and, if asked for, a moving average of the generator."""
+    """Two networks and, optionally, a moving average of the generator."""
 
     generator: TrainState
     discriminator: TrainState
     ema: PyTree
-    """None, or variables like the generator's."""
+    """Variables like the generator's, or None."""
     penalty_weight: Float[Array, ""]
 
     @property
     def step(self) -> Int[Array, "..."]:
-        """How many learner steps it has seen, each with one update of the generator."""
+        """The number of updates of the generator so far."""
         return self.generator.step
 
 
-def adam(learning_rate: float | Array) -> optax.GradientTransformation:
+class GAN(NamedTuple):
+    """The static structure of a conditional GAN: networks, losses and options of `cgan`."""
+
+    generator: Generator
+    discriminator: Discriminator
+    objective: Objective
+    num_discriminator_steps: int
+    label_smoothing: float
+    penalty: Penalty | None
+    ema_decay: float | None
+    sample_statistics: Literal["batch", "running"]
+
+
+def adam(learning_rate: Scalar) -> optax.GradientTransformation:
     """Adam with b1 = 0.5, as in the course's original (Radford et al. 2016, sec. 4)."""
     return optax.adam(learning_rate, b1=0.5)
 
@@ -61,22 +80,23 @@ def cgan(
     penalty: Penalty | None = None,
     ema_decay: float | None = None,
     sample_statistics: Literal["batch", "running"] = "batch",
-) -> Learner:
-    """The course's training loop (spec, part 2, 4.3) as pure functions; hypers are `Hypers`.
+) -> Learner[GANState, Hypers]:
+    """The course's training loop (spec, part 2, 4.3) as pure functions.
 
-    A step updates the generator once, then the discriminator `num_discriminator_steps` times: the
-    batch is split among these, so that each sees new real images, and `step` raises InputError if
-    that leaves a rest. The first takes the generator's own fakes, made before its update; later
-    ones make new fakes, and the metrics are the last one's. The discriminator minimises
-    (real + fake + penalty_weight * penalty) / 2: half of what the penalties' papers write.
+    A step updates the generator once, then the discriminator `num_discriminator_steps` times on
+    equal parts of the batch, so that each update sees new real images. The first of these reuses
+    the generator's fakes, drawn before its update; later ones draw new fakes, and the metrics are
+    those of the last. The discriminator minimizes (real + fake + penalty_weight * penalty) / 2,
+    half of the sum that the penalties' papers write.
 
-    With `ema_decay`, `sample` and `evaluate` use a moving average of the generator. They normalise
-    by the images drawn together ("batch", as in the course's pictures; wrong for few images or few
-    classes, whose statistics are unlike any in training) or by the running averages ("running":
-    no image depends on its neighbours; with `ema_decay`, poor for the first thousands of steps, as
-    averaged weights spread less than the statistics averaged beside them).
+    With `ema_decay`, samples come from a moving average of the generator. `sample_statistics`
+    chooses how they are normalized. "batch" uses the images drawn together, as the course's
+    pictures do; it is wrong for few images or few classes, whose statistics differ from those in
+    training. "running" uses running averages, so that no image depends on another; with
+    `ema_decay` it is poor for the first thousands of steps, in which averaged weights vary less
+    than the statistics averaged beside them.
 
-    Raises InputError for options outside of their ranges.
+    Raises InputError for options out of range, and `step` for a batch that cannot be divided.
     """
     require_positive(
         latent_dim=generator.latent_dim, num_discriminator_steps=num_discriminator_steps
@@ -86,153 +106,180 @@ def cgan(
     for name, share in {"label_smoothing": label_smoothing, "ema_decay": ema_decay}.items():
         if share is not None and not 0 <= share < 1:
             raise InputError(f"{name} must be from 0 to below 1, and is {share}.")
-    tx = traced_learning_rate(optimizer)
+    gan = GAN(
+        generator=generator,
+        discriminator=discriminator,
+        objective=objective,
+        num_discriminator_steps=num_discriminator_steps,
+        label_smoothing=label_smoothing,
+        penalty=penalty,
+        ema_decay=ema_decay,
+        sample_statistics=sample_statistics,
+    )
+    return Learner(
+        init=partial(_init, gan, traced_learning_rate(optimizer)),
+        step=partial(_step, gan),
+        evaluate=partial(_evaluate, gan),
+        generate=partial(_generate, gan),
+        sample=partial(_sample, gan),
+    )
 
-    def init(key: Key[Array, ""], hypers: Hypers) -> GANState:
-        generator_key, discriminator_key = jax.random.split(key)
-        noise, label = jnp.zeros((1, generator.latent_dim)), jnp.zeros(1, jnp.int32)
-        image = jnp.zeros((1, *discriminator.image_shape))
-        g_variables = generator.init(generator_key, noise, label, train=False)
-        d_variables = discriminator.init(discriminator_key, image, label, train=False)
-        g_rate, d_rate = hypers.generator_learning_rate, hypers.discriminator_learning_rate
-        return GANState(
-            generator=create_train_state(generator.apply, g_variables, tx, g_rate),
-            discriminator=create_train_state(discriminator.apply, d_variables, tx, d_rate),
-            # a copy, or donating the state would donate these buffers twice
-            ema=None if ema_decay is None else jax.tree.map(jnp.copy, g_variables),
-            penalty_weight=jnp.array(hypers.penalty_weight, jnp.float32),
+
+def _init(
+    gan: GAN, optimizer: optax.GradientTransformation, key: Key[Array, ""], hypers: Hypers
+) -> GANState:
+    generator_key, discriminator_key = jax.random.split(key)
+    noise, label = jnp.zeros((1, gan.generator.latent_dim)), jnp.zeros(1, jnp.int32)
+    image = jnp.zeros((1, *gan.discriminator.image_shape))
+    generator = gan.generator.init(generator_key, noise, label, train=False)
+    discriminator = gan.discriminator.init(discriminator_key, image, label, train=False)
+    return GANState(
+        generator=create_train_state(
+            gan.generator.apply, generator, optimizer, hypers.generator_learning_rate
+        ),
+        discriminator=create_train_state(
+            gan.discriminator.apply, discriminator, optimizer, hypers.discriminator_learning_rate
+        ),
+        # a copy, since donating the state would otherwise donate these buffers twice
+        ema=None if gan.ema_decay is None else jax.tree.map(jnp.copy, generator),
+        penalty_weight=jnp.array(hypers.penalty_weight, jnp.float32),
+    )
+
+
+def _step(gan: GAN, state: GANState, batch: Batch, key: Key[Array, ""]) -> tuple[GANState, Metrics]:
+    num_images, rest = divmod(batch.label.shape[0], gan.num_discriminator_steps)
+    if rest:
+        raise InputError(
+            f"A batch of {batch.label.shape[0]} cannot be split evenly among "
+            f"{gan.num_discriminator_steps} discriminator steps: use a multiple of these."
         )
-
-    def forward(
-        variables: PyTree, label: Labels, noise: Float[Array, "b d"], *, train: bool
-    ) -> tuple[Images, PyTree]:
-        """Images in [-1, 1], and the running averages after them."""
-        image, updates = generator.apply(
-            variables, noise, label, train=train, mutable=["batch_stats"]
+    generator_key, *part_keys = jax.random.split(key, 1 + gan.num_discriminator_steps)
+    generator, fake, metrics = _update_generator(gan, state, num_images, generator_key)
+    discriminator = state.discriminator
+    for i, part_key in enumerate(part_keys):
+        fake_key, update_key = jax.random.split(part_key)
+        if i > 0:
+            noise, label = _random_inputs(gan, num_images, fake_key)
+            fake = Batch(_forward(gan, generator.variables, noise, label, train=True)[0], label)
+        image, label = (x[i * num_images : (i + 1) * num_images] for x in batch)
+        real = Batch(to_symmetric(image), label)
+        discriminator, new_metrics = _update_discriminator(
+            gan, discriminator, real, fake, state.penalty_weight, update_key
         )
-        return image, updates["batch_stats"]
+        metrics |= new_metrics
+    ema = state.ema
+    if gan.ema_decay is not None:
+        ema = optax.incremental_update(generator.variables, ema, 1 - gan.ema_decay)
+    return GANState(generator, discriminator, ema, state.penalty_weight), metrics
 
-    def random_noise(key: Key[Array, ""], num: int) -> Float[Array, "{num} d"]:
-        return jax.random.normal(key, (num, generator.latent_dim))
 
-    def random_labels(key: Key[Array, ""], num: int) -> Labels:
-        return jax.random.randint(key, (num,), 0, generator.num_classes)
+def _update_generator(
+    gan: GAN, state: GANState, num_fakes: int, key: Key[Array, ""]
+) -> tuple[TrainState, Batch, Metrics]:
+    """The updated generator, and the fakes that it drew before."""
+    input_key, dropout_key = jax.random.split(key)
+    noise, label = _random_inputs(gan, num_fakes, input_key)
+    old = state.generator
 
-    def logits_of(params: PyTree, batch: Batch, dropout_key: Key[Array, ""] | None) -> Logits:
-        """Without a key, nothing drops out."""
-        return discriminator.apply(  # pyright: ignore[reportReturnType]
-            {"params": params},
-            *batch,
-            train=dropout_key is not None,
-            rngs=None if dropout_key is None else {"dropout": dropout_key},
-        )
+    def loss_fn(params: PyTree):
+        variables = {"params": params, "batch_stats": old.batch_stats}
+        image, batch_stats = _forward(gan, variables, noise, label, train=True)
+        fake = Batch(image, label)
+        logits = _logits(gan, state.discriminator.params, fake, dropout_key)
+        return gan.objective.generator(logits).mean(), (fake, batch_stats)
 
-    def update_generator(
-        state: GANState, num_fakes: int, key: Key[Array, ""]
-    ) -> tuple[TrainState, Batch, Metrics]:
-        label_key, noise_key, dropout_key = jax.random.split(key, 3)
-        label, noise = random_labels(label_key, num_fakes), random_noise(noise_key, num_fakes)
-        old = state.generator
+    (loss, (fake, batch_stats)), grads = jax.value_and_grad(loss_fn, has_aux=True)(old.params)
+    new = old.apply_gradients(grads=grads, batch_stats=batch_stats)
+    return new, fake, {"generator_loss": loss, "generator_grad_norm": optax.tree.norm(grads)}
 
-        def loss_fn(params: PyTree):
-            variables = {"params": params, "batch_stats": old.batch_stats}
-            image, batch_stats = forward(variables, label, noise, train=True)
-            fake = Batch(image, label)
-            logits = logits_of(state.discriminator.params, fake, dropout_key)
-            return objective.generator(logits).mean(), (fake, batch_stats)
 
-        (loss, (fake, batch_stats)), grads = jax.value_and_grad(loss_fn, has_aux=True)(old.params)
-        new = old.apply_gradients(grads=grads, batch_stats=batch_stats)
-        metrics = {"generator_loss": loss, "generator_grad_norm": optax.tree.norm(grads)}
-        return new, fake, metrics
+def _update_discriminator(
+    gan: GAN,
+    old: TrainState,
+    real: Batch,
+    fake: Batch,
+    penalty_weight: Float[Array, ""],
+    key: Key[Array, ""],
+) -> tuple[TrainState, Metrics]:
+    dropout_key, critic_key, penalty_key = jax.random.split(key, 3)
+    both = Batch(*(jnp.concatenate(pair) for pair in zip(real, fake, strict=True)))
 
-    def update_discriminator(
-        old: TrainState, real: Batch, fake: Batch, penalty_weight: Array, key: Key[Array, ""]
-    ) -> tuple[TrainState, Metrics]:
-        dropout_key, critic_key, penalty_key = jax.random.split(key, 3)
-        both = Batch(*(jnp.concatenate(pair) for pair in zip(real, fake, strict=True)))
+    def loss_fn(params: PyTree):
+        def critic(image: SymmetricImages) -> Logits:
+            # A penalty varies only the images, so the labels are those of the real ones.
+            return _logits(gan, params, Batch(image, real.label), critic_key)
 
-        def loss_fn(params: PyTree):
-            def critic(image: Images) -> Logits:
-                # A penalty asks about images only; labels are those of the real ones.
-                return logits_of(params, Batch(image, real.label), critic_key)
-
-            real_logits, fake_logits = jnp.split(logits_of(params, both, dropout_key), 2)
-            loss = objective.discriminator(real_logits, fake_logits, label_smoothing).mean()
-            metrics = {
-                "discriminator_loss": loss,
-                "d_real": objective.score(real_logits).mean(),
-                "d_fake": objective.score(fake_logits).mean(),
-            }
-            if penalty is not None:
-                metrics["penalty"] = penalty(critic, real.image, fake.image, penalty_key).mean()
-                loss += penalty_weight * metrics["penalty"] / 2
-            return loss, metrics
-
-        grads, metrics = jax.grad(loss_fn, has_aux=True)(old.params)
-        metrics["discriminator_grad_norm"] = optax.tree.norm(grads)
-        return old.apply_gradients(grads=grads), metrics
-
-    def step(state: GANState, batch: Batch, key: Key[Array, ""]) -> tuple[GANState, Metrics]:
-        num_images, rest = divmod(batch.label.shape[0], num_discriminator_steps)
-        if rest:
-            raise InputError(
-                f"A batch of {batch.label.shape[0]} cannot be split evenly among "
-                f"{num_discriminator_steps} discriminator steps: use a multiple of these."
-            )
-        generator_key, *part_keys = jax.random.split(key, 1 + num_discriminator_steps)
-        new_generator, fake, metrics = update_generator(state, num_images, generator_key)
-        new_discriminator = state.discriminator
-        for i, part_key in enumerate(part_keys):
-            label_key, noise_key, update_key = jax.random.split(part_key, 3)
-            if i > 0:
-                label = random_labels(label_key, num_images)
-                noise = random_noise(noise_key, num_images)
-                image, _ = forward(new_generator.variables, label, noise, train=True)
-                fake = Batch(image, label)
-            image, label = (x[i * num_images : (i + 1) * num_images] for x in batch)
-            new_discriminator, new_metrics = update_discriminator(
-                new_discriminator,
-                Batch(scale(image), label),
-                fake,
-                state.penalty_weight,
-                update_key,
-            )
-            metrics |= new_metrics
-        ema = state.ema
-        if ema_decay is not None:
-            ema = optax.incremental_update(new_generator.variables, ema, 1 - ema_decay)
-        return GANState(new_generator, new_discriminator, ema, state.penalty_weight), metrics
-
-    def draw(state: GANState, label: Labels, noise: Float[Array, "b d"]) -> Images:
-        variables = state.generator.variables if ema_decay is None else state.ema
-        return forward(variables, label, noise, train=sample_statistics == "batch")[0]
-
-    def evaluate(state: GANState, batch: Batch, key: Key[Array, ""]) -> Metrics:
-        """Without dropout and label smoothing; as many fakes as `sample` would draw them."""
-        label_key, noise_key = jax.random.split(key)
-        label = random_labels(label_key, batch.label.shape[0])
-        noise = random_noise(noise_key, len(label))
-        fake = Batch(draw(state, label, noise), label)
-        real = Batch(scale(batch.image), batch.label)
-        real_logits = logits_of(state.discriminator.params, real, None)
-        fake_logits = logits_of(state.discriminator.params, fake, None)
-        return {
-            "generator_loss": objective.generator(fake_logits),
-            "discriminator_loss": objective.discriminator(real_logits, fake_logits),
-            "d_real": objective.score(real_logits),
-            "d_fake": objective.score(fake_logits),
+        real_logits, fake_logits = jnp.split(_logits(gan, params, both, dropout_key), 2)
+        loss = gan.objective.discriminator(real_logits, fake_logits, gan.label_smoothing).mean()
+        metrics = {
+            "discriminator_loss": loss,
+            "d_real": gan.objective.score(real_logits).mean(),
+            "d_fake": gan.objective.score(fake_logits).mean(),
         }
+        if gan.penalty is not None:
+            metrics["penalty"] = gan.penalty(critic, real.image, fake.image, penalty_key).mean()
+            loss += penalty_weight * metrics["penalty"] / 2
+        return loss, metrics
 
-    def generate(state: GANState, labels: Labels, z: Float[Array, "b d"]) -> Images:
-        return (draw(state, labels, z) + 1) / 2
-
-    def sample(state: GANState, labels: Labels, key: Key[Array, ""]) -> Images:
-        return generate(state, labels, random_noise(key, len(labels)))
-
-    return Learner(init, step, evaluate, generate, sample)
+    grads, metrics = jax.grad(loss_fn, has_aux=True)(old.params)
+    metrics["discriminator_grad_norm"] = optax.tree.norm(grads)
+    return old.apply_gradients(grads=grads), metrics
 
 
-def scale(image: UInt8[Array, "b h w c"]) -> Images:
-    """0...255 to [-1, 1], the range of the generator's tanh."""
-    return image / 127.5 - 1
+def _evaluate(gan: GAN, state: GANState, batch: Batch, key: Key[Array, ""]) -> Metrics:
+    """Losses without dropout and label smoothing, on fakes drawn as `sample` draws them."""
+    noise, label = _random_inputs(gan, batch.label.shape[0], key)
+    fake = Batch(_draw(gan, state, noise, label), label)
+    real = Batch(to_symmetric(batch.image), batch.label)
+    real_logits = _logits(gan, state.discriminator.params, real, None)
+    fake_logits = _logits(gan, state.discriminator.params, fake, None)
+    return {
+        "generator_loss": gan.objective.generator(fake_logits),
+        "discriminator_loss": gan.objective.discriminator(real_logits, fake_logits),
+        "d_real": gan.objective.score(real_logits),
+        "d_fake": gan.objective.score(fake_logits),
+    }
+
+
+def _generate(gan: GAN, state: GANState, labels: Labels, z: Float[Array, "n d"]) -> UnitImages:
+    return symmetric_to_unit(_draw(gan, state, z, labels))
+
+
+def _sample(gan: GAN, state: GANState, labels: Labels, key: Key[Array, ""]) -> UnitImages:
+    noise = jax.random.normal(key, (labels.shape[0], gan.generator.latent_dim))
+    return _generate(gan, state, labels, noise)
+
+
+def _draw(gan: GAN, state: GANState, noise: Float[Array, "n d"], label: Labels) -> SymmetricImages:
+    variables = state.generator.variables if gan.ema_decay is None else state.ema
+    train = gan.sample_statistics == "batch"
+    return _forward(gan, variables, noise, label, train=train)[0]
+
+
+def _random_inputs(
+    gan: GAN, num: int, key: Key[Array, ""]
+) -> tuple[Float[Array, "{num} d"], Int[Array, "{num}"]]:
+    """Noise, and labels that are uniform over the classes."""
+    label_key, noise_key = jax.random.split(key)
+    label = jax.random.randint(label_key, (num,), 0, gan.generator.num_classes)
+    return jax.random.normal(noise_key, (num, gan.generator.latent_dim)), label
+
+
+def _forward(
+    gan: GAN, variables: PyTree, noise: Float[Array, "n d"], label: Labels, *, train: bool
+) -> tuple[SymmetricImages, PyTree]:
+    """Images, and the running averages after them."""
+    image, updates = gan.generator.apply(
+        variables, noise, label, train=train, mutable=["batch_stats"]
+    )
+    return image, updates["batch_stats"]
+
+
+def _logits(gan: GAN, params: PyTree, batch: Batch, dropout_key: Key[Array, ""] | None) -> Logits:
+    """The discriminator's output; without a key there is no dropout."""
+    return gan.discriminator.apply(  # pyright: ignore[reportReturnType]
+        {"params": params},
+        *batch,
+        train=dropout_key is not None,
+        rngs=None if dropout_key is None else {"dropout": dropout_key},
+    )

@@ -12,21 +12,19 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.linen.dtypes import promote_dtype
 from flax.typing import Dtype
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from jaxgen.layers import at_least_float32
-
-Images = Float[Array, "b h w c"]
-Labels = Int[Array, "b"]
+from jaxgen.types import Labels, SymmetricImages
 
 UNIFORM = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")  # in +-1/sqrt(fan_in)
 
 
 class Generator(nn.Module):
-    """Noise and a label to an image; LeakyReLU after every block, BatchNorm in all but the first.
+    """Map noise and a label to an image; LeakyReLU in every block, BatchNorm in all but the first.
 
-    The course's `BatchNorm1d(out, 0.8)` sets epsilon, not the momentum, to 0.8: that is kept. It
-    damps the normalisation, so the layers' initial scale matters here.
+    The course's `BatchNorm1d(out, 0.8)` sets epsilon, not the momentum, to 0.8. That is kept: it
+    weakens the normalization, so that the initial scale of the layers matters.
     """
 
     image_shape: tuple[int, int, int] = (32, 32, 1)
@@ -36,8 +34,10 @@ class Generator(nn.Module):
     dtype: Dtype | None = None
 
     @nn.compact
-    def __call__(self, noise: Float[Array, "b d"], labels: Labels, *, train: bool) -> Images:
-        """Images in [-1, 1]; `train` normalises by the batch and updates the running averages."""
+    def __call__(
+        self, noise: Float[Array, "n d"], labels: Labels, *, train: bool
+    ) -> SymmetricImages:
+        """Images; `train` normalizes by the batch and updates the running averages."""
         x = jnp.concatenate([_embed(self.num_classes, self.dtype)(labels), noise], axis=-1)
         for i, dim in enumerate(self.hidden_dims):
             x = _dense(dim, self.dtype)(x)
@@ -49,7 +49,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """An image and its label to one logit, large for real; dropout in all but the first block."""
+    """Map an image and its label to a logit, large for real; dropout in all but the first block."""
 
     image_shape: tuple[int, int, int] = (32, 32, 1)
     num_classes: int = 10
@@ -58,8 +58,10 @@ class Discriminator(nn.Module):
     dtype: Dtype | None = None
 
     @nn.compact
-    def __call__(self, images: Images, labels: Labels, *, train: bool) -> Float[Array, "b"]:
-        """Logits; with `train`, units drop out by the key `rngs={"dropout": key}`."""
+    def __call__(
+        self, images: SymmetricImages, labels: Labels, *, train: bool
+    ) -> Float[Array, "n"]:
+        """Logits; `train` applies dropout with the key in `rngs={"dropout": key}`."""
         pixels = images.reshape(-1, math.prod(self.image_shape))
         embedding = _embed(self.num_classes, self.dtype)(labels)
         first, *others = self.hidden_dims
@@ -72,10 +74,10 @@ class Discriminator(nn.Module):
 
 
 class JoinedDense(nn.Module):
-    """`nn.Dense` on two inputs side by side, without joining them.
+    """`nn.Dense` on two inputs side by side, without concatenating them.
 
-    Each has a gradient of its own, so that of the images is computed only where it is needed: the
-    discriminator's own update needs that of the embedding alone.
+    Each input has a gradient of its own. The discriminator's update needs only that of the
+    embedding, so that of the images is not computed there.
     """
 
     features: int
@@ -93,11 +95,11 @@ class JoinedDense(nn.Module):
 
 
 def _embed(num_classes: int, dtype: Dtype | None) -> nn.Embed:
-    """PyTorch's N(0, 1): as large as the noise beside it. Flax's default is sqrt(num) smaller."""
+    """PyTorch's N(0, 1), the scale of the noise beside it; Flax's default is sqrt(num) smaller."""
     init = nn.initializers.normal(1.0)
     return nn.Embed(num_classes, num_classes, embedding_init=init, dtype=dtype)
 
 
 def _dense(dim: int, dtype: Dtype | None) -> nn.Dense:
-    """PyTorch's kernel; its small random biases are zeros here."""
+    """PyTorch's initial kernel; its small random biases are zeros here."""
     return nn.Dense(dim, kernel_init=UNIFORM, dtype=dtype)

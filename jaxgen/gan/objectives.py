@@ -1,8 +1,8 @@
-"""What the two networks of a GAN minimise, and what keeps the discriminator smooth.
+"""The losses of a GAN's two networks, and penalties on the discriminator's gradient.
 
-Every loss takes logits, is per example and unreduced, and is finite with finite gradients at every
-logit that its formula allows. D(x) stands for the sigmoid of a logit in the two objectives that
-read it as a probability, and for the logit itself in the others.
+Every loss takes logits, is per example and unreduced, and has finite values and gradients at every
+finite logit. D(x) is the sigmoid of a logit in `minimax` and `non_saturating`, which read it as a
+probability, and the logit itself in the others.
 """
 
 from collections.abc import Callable
@@ -12,19 +12,19 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.nn import log_sigmoid, relu, sigmoid
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
-Labels = Int[Array, "b"]
-Logits = Float[Array, "b"]
-PerExample = Float[Array, "b"]
-Images = Float[Array, "b h w c"]
-Critic = Callable[[Images], Logits]
-Penalty = Callable[[Critic, Images, Images, Key[Array, ""]], PerExample]
-"""From the critic, real images, as many fakes and a key; `gradient_penalty` or `r1`."""
+from jaxgen.types import SymmetricImages
+
+Logits = Float[Array, "n"]
+PerExample = Float[Array, "n"]
+Critic = Callable[[SymmetricImages], Logits]
+Penalty = Callable[[Critic, SymmetricImages, SymmetricImages, Key[Array, ""]], PerExample]
+"""Of the critic, real images, as many fakes and a key: `gradient_penalty` or `r1`."""
 
 
 class Objective(NamedTuple):
-    """The losses on logits, and how a logit is read."""
+    """Losses on logits, and D(x) of a logit."""
 
     generator: Callable[[Logits], PerExample]
     """The generator's loss on fakes."""
@@ -33,7 +33,7 @@ class Objective(NamedTuple):
     fake: Callable[[Logits], PerExample]
     """The discriminator's loss on fakes."""
     score: Callable[[Logits], PerExample]
-    """D(x) from logits: a probability or, where there is none, the logit."""
+    """D(x): a probability, or the logit itself."""
 
     def discriminator(
         self, real_logits: Logits, fake_logits: Logits, label_smoothing: float = 0.0
@@ -109,7 +109,9 @@ def wasserstein() -> Objective:
     )
 
 
-def gradient_penalty(critic: Critic, real: Images, fake: Images, key: Key[Array, ""]) -> PerExample:
+def gradient_penalty(
+    critic: Critic, real: SymmetricImages, fake: SymmetricImages, key: Key[Array, ""]
+) -> PerExample:
     """(|grad D(x)| - 1)^2 at x = eps * real + (1 - eps) * fake, eps ~ U(0, 1) for each pair.
 
     Gulrajani et al. 2017, eq. 3, without its weight lambda (10 in the paper).
@@ -121,12 +123,14 @@ def gradient_penalty(critic: Critic, real: Images, fake: Images, key: Key[Array,
     return jnp.square(norm - 1)
 
 
-def r1(critic: Critic, real: Images, fake: Images, key: Key[Array, ""]) -> PerExample:
+def r1(
+    critic: Critic, real: SymmetricImages, fake: SymmetricImages, key: Key[Array, ""]
+) -> PerExample:
     """|grad D(x)|^2 / 2 at the real images (Mescheder et al. 2018, eq. 9, without its gamma)."""
     del fake, key
     return jnp.sum(jnp.square(_input_gradient(critic, real)), axis=(1, 2, 3)) / 2
 
 
-def _input_gradient(critic: Critic, images: Images) -> Images:
+def _input_gradient(critic: Critic, images: SymmetricImages) -> SymmetricImages:
     """Each logit's gradient by its own image: that of the sum, as no example sees another."""
     return jax.grad(lambda images: critic(images).sum())(images)

@@ -1,7 +1,7 @@
-"""Epochs as scans: the pure programs that a run consists of, and the loop that dispatches them.
+"""Training as scans over steps: the pure programs that a run consists of, and their dispatch.
 
-Randomness is a function of (run key, step), so the state's step counter is the whole position of a
-run: no key and no iterator is ever saved.
+Randomness is a function of (run key, step). The state's step counter is therefore the whole
+position of a run: no key and no iterator is ever saved.
 """
 
 import itertools
@@ -18,34 +18,42 @@ from jax import lax
 from jaxtyping import Array, Int, Key
 
 from jaxgen.errors import InputError
-from jaxgen.training import devices
-from jaxgen.training.devices import Layout
-from jaxgen.training.population import guarded
-from jaxgen.types import Batch, Metrics, State
+from jaxgen.training import sharding
+from jaxgen.training.population import freeze_if_not_finite
+from jaxgen.training.sharding import Layout
+from jaxgen.types import Batch, HypersT, Learner, Metrics, State, StateT
 
-Step = Callable[[State, Batch, Key[Array, ""]], tuple[State, Metrics]]
-Trainer = Any  # jitted (state, data, rows, key, start) -> (state, metrics)
-Stream = Callable[[int], Iterator[Batch]]  # from a chunk on: [steps, b, ...] or [members, steps...]
+Step = Callable[[StateT, Batch, Key[Array, ""]], tuple[StateT, Metrics]]
+Trainer = Callable[..., tuple[Any, Metrics]]  # jitted (state, data, rows, key, start)
+Stream = Callable[
+    [int], Iterator[Batch]
+]  # batches from a given chunk on: [*members, steps, b, ...]
 
-CHUNK_STEPS = range(25, 51)
+CHUNK_LENGTHS = range(25, 51)
 
 
 class RunKeys(NamedTuple):
-    """The streams of randomness of a run."""
+    """The named streams of randomness of a run.
+
+    `init`, `evaluate` and `draw` are used as they are, the same after each epoch, so that epochs
+    are compared on the same noise. Epoch e shuffles by `fold_in(order, e)`, and step t draws by
+    `fold_in(step, t)`.
+    """
 
     init: Key[Array, ""]
     order: Key[Array, ""]
     step: Key[Array, ""]
     evaluate: Key[Array, ""]
+    draw: Key[Array, ""]
 
 
 def split_run_key(key: Key[Array, ""]) -> RunKeys:
-    """The keys of a run, from its only one."""
-    return RunKeys(*jax.random.split(key, 4))
+    """Derive all streams of a run from its one key."""
+    return RunKeys(*jax.random.split(key, len(RunKeys._fields)))
 
 
 class EpochShape(NamedTuple):
-    """An epoch as chunks of equal length: another length would have to be compiled again."""
+    """An epoch as chunks of equal length; a second length would need a second compilation."""
 
     num_chunks: int
     chunk_steps: int
@@ -58,9 +66,9 @@ class EpochShape(NamedTuple):
 
 
 def epoch_shape(num_examples: int, batch_size: int) -> EpochShape:
-    """Chunks of 25 to 50 steps that leave the least of the set out; one chunk if it is small.
+    """Choose the chunk length of 25 to 50 steps that drops the fewest; small sets get one chunk.
 
-    Raises InputError if the set does not fill one batch.
+    Raises InputError if the examples do not fill one batch.
     """
     num_steps = num_examples // batch_size
     if not num_steps:
@@ -68,7 +76,7 @@ def epoch_shape(num_examples: int, batch_size: int) -> EpochShape:
             f"A batch of {batch_size} is larger than the training set of {num_examples} images: "
             "choose a smaller --batch-size."
         )
-    lengths = CHUNK_STEPS if num_steps >= CHUNK_STEPS[0] else [num_steps]
+    lengths = CHUNK_LENGTHS if num_steps >= CHUNK_LENGTHS[0] else [num_steps]
     chunk_steps = min(lengths, key=lambda length: num_steps % length)
     return EpochShape(num_steps // chunk_steps, chunk_steps, batch_size)
 
@@ -76,57 +84,100 @@ def epoch_shape(num_examples: int, batch_size: int) -> EpochShape:
 def epoch_order(
     key: Key[Array, ""], epoch: int | Int[Array, ""], num_examples: int, shape: EpochShape
 ) -> Int[Array, "chunks steps b"]:
-    """Which examples each step of an epoch sees: a permutation of all, anew for each epoch.
+    """The examples that each step of an epoch sees: a new permutation for each epoch.
 
-    What does not fill the last chunk is left out: other examples each epoch.
+    Examples that do not fill the last chunk are dropped, different ones each epoch.
     """
     order = jax.random.permutation(jax.random.fold_in(key, epoch), num_examples)
     return order[: math.prod(shape)].reshape(shape)
 
 
 def train_chunk(
-    step: Step,
-    state: State,
+    step: Step[StateT],
+    state: StateT,
     data: Batch | None,
     rows: Int[Array, "steps b"] | Batch,
     key: Key[Array, ""],
-) -> tuple[State, Metrics]:
-    """One update for each row, as one scan; each metric comes back as `[steps]`.
+) -> tuple[StateT, Metrics]:
+    """One update per row, as one scan; each metric is stacked to `[steps]`.
 
-    Rows are indices into `data` or, without it, the batches themselves.
+    Rows are indices into `data`, or the batches themselves if `data` is None.
     """
 
-    def body(state: State, row: Int[Array, "b"] | Batch) -> tuple[State, Metrics]:
+    def body(state: StateT, row: Int[Array, "b"] | Batch) -> tuple[StateT, Metrics]:
         batch: Any = row if data is None else jax.tree.map(lambda array: array[row], data)
         return step(state, batch, jax.random.fold_in(key, state.step))
 
     return lax.scan(body, state, rows)
 
 
-def trainer(step: Step, layout: Layout | None = None) -> Trainer:
-    """`train_chunk` of one run, or of a population, guarded and compiled: what `fit` runs.
+def run(
+    learner: Learner[StateT, HypersT],
+    data: Batch,
+    key: Key[Array, ""],
+    hypers: HypersT,
+    *,
+    shape: EpochShape,
+    num_epochs: int,
+) -> tuple[StateT, Metrics]:
+    """A whole run as one pure function of a key and hyperparameters.
 
-    It gives its state away.
+    Each metric is `[num_epochs, steps]`. It can be jitted, and vmapped over keys and hypers; data
+    and chunks are those of `fit`, to which it is bit-identical on a CPU. As there, the first chunk
+    with a metric that is not finite freezes the state.
     """
-    layout = layout or devices.layout()
-    train = guarded(partial(train_chunk, step))
+    keys = split_run_key(key)
+    train = freeze_if_not_finite(partial(train_chunk, learner.step))
+
+    def chunk(state: StateT, inputs: tuple[Array, Array]) -> tuple[StateT, Metrics]:
+        rows, start = inputs
+        return train(state, data, rows, keys.step, start)
+
+    def epoch(state: StateT, number: Int[Array, ""]) -> tuple[StateT, Metrics]:
+        order = epoch_order(keys.order, number, len(data.label), shape)
+        starts = number * shape.num_steps + shape.chunk_steps * jnp.arange(shape.num_chunks)
+        state, metrics = lax.scan(chunk, state, (order, starts))
+        return state, jax.tree.map(jnp.ravel, metrics)
+
+    return lax.scan(epoch, learner.init(keys.init, hypers), jnp.arange(num_epochs))
+
+
+def compiler_options(layout: Layout) -> dict[str, str]:
+    """Let independent kernels of a single run execute concurrently on a GPU.
+
+    Each of them fills a small part of the GPU. The kernels of a population fill it, and XLA plans
+    more temporary memory for concurrent ones.
+    """
+    if layout.num_members is None and jax.default_backend() == "gpu":
+        return {"xla_gpu_command_buffer_scheduling_mode": "CONCURRENT"}
+    return {}
+
+
+def trainer(step: Step[Any], layout: Layout | None = None) -> Trainer:
+    """Compile `train_chunk` for a single run or a population, as `fit` needs it.
+
+    A state whose chunk has a metric that is not finite stays unchanged. Donates `state`.
+    """
+    layout = layout or sharding.layout()
+    train = freeze_if_not_finite(partial(train_chunk, step))
     members, shared, rows = layout.members, layout.shared, layout.rows
     return jax.jit(
         layout.lift_update(train, (0, None, 0, 0, None)),
         donate_argnums=0,
         in_shardings=(members, shared, rows, members, shared),
         out_shardings=(members, shared),
+        compiler_options=compiler_options(layout),
     )
 
 
 def evaluate(
-    evaluate_batch: Callable[[State, Batch, Key[Array, ""]], Metrics],
-    state: State,
+    evaluate_batch: Callable[[Any, Batch, Key[Array, ""]], Metrics],
+    state: Any,
     data: Batch,
     key: Key[Array, ""],
     batch_size: int,
 ) -> Metrics:
-    """Each per-example metric averaged over all of `data`, every example counted once."""
+    """Average each per-example metric over all of `data`, every example counted once."""
     num_examples = data.label.shape[0]
     num_batches = -(-num_examples // batch_size)
     rows = jnp.arange(num_batches * batch_size).reshape(num_batches, batch_size)
@@ -142,30 +193,39 @@ def evaluate(
 
 
 class Chunk(NamedTuple):
-    """What a run has to show after some steps of an epoch."""
+    """The outcome of one chunk of steps."""
 
-    state: State
+    state: Any
     metrics: dict[str, np.ndarray]  # on the host, each [steps], or [members, steps]
     epoch: int  # counted from 0
-    step: int  # updates so far
-    seconds: float  # since the chunk before
+    step: int  # updates so far, of members that are not frozen
+    seconds: float  # since the previous chunk
     ends_epoch: bool
 
+    @property
+    def first_not_finite(self) -> Int[np.ndarray, "*members"]:
+        """The first step of the chunk with a metric that is not finite; -1 if there is none.
 
-def steps(state: State, layout: Layout) -> Int[np.ndarray, "*m"]:
-    """How many updates the run, or each member, has behind it."""
+        Such a chunk leaves the state of its run or member as it was, for good.
+        """
+        finite = np.all([np.isfinite(values) for values in self.metrics.values()], axis=0)
+        return np.where(finite.all(-1), -1, finite.argmin(-1))
+
+
+def steps(state: State, layout: Layout) -> Int[np.ndarray, "*members"]:
+    """The number of updates of the run, or of each member, on the host."""
     return np.asarray(jax.jit(lambda step: step, out_shardings=layout.shared)(state.step))
 
 
 def num_updates(state: State) -> int:
-    """How many updates a run has behind it: of a population, those members that went on."""
+    """The number of updates of a run; in a population, of the members that are not frozen."""
     return int(jax.jit(jnp.max)(state.step))
 
 
 def rows_in_memory(
     key: Key[Array, "..."], num_examples: int, shape: EpochShape, layout: Layout, first_chunk: int
 ) -> Iterator[Int[Array, "... steps b"]]:
-    """Which examples each step of a chunk sees, from one chunk on without an end."""
+    """The indices that the steps of each chunk see, from `first_chunk` on, without end."""
     make_order = jax.jit(
         layout.lift(partial(epoch_order, num_examples=num_examples, shape=shape), (0, None))
     )
@@ -190,13 +250,12 @@ def fit(
     num_epochs: int,
     layout: Layout | None = None,
 ) -> Iterator[Chunk]:
-    """Trains from wherever `state` is to the end of epoch `num_epochs`, a chunk at a time.
+    """Train from the step of `state` to the end of epoch `num_epochs`, one chunk at a time.
 
-    `train` comes from `trainer`, with the same layout. `data` lies on the device, or is streamed
-    to it. The state of a chunk is given away to the next one: use it, or copy it, before asking
-    for that.
+    `train` comes from `trainer` with the same layout. `data` lies on the device, or is streamed to
+    it. The next chunk donates the state of the previous one: use or copy it before continuing.
     """
-    layout = layout or devices.layout()
+    layout = layout or sharding.layout()
     state, keys = jax.device_put((state, keys), layout.members)
     first_chunk = num_updates(state) // shape.chunk_steps
     if isinstance(data, Batch):
@@ -210,7 +269,7 @@ def fit(
         start = time.perf_counter()
         step = chunk * shape.chunk_steps
         state, metrics = train(state, resident, row, keys.step, np.int32(step))
-        row = next(rows)  # while the device is at work
+        row = next(rows)  # while the device is busy
         metrics = jax.device_get(metrics)
         seconds = time.perf_counter() - start
         epoch, position = divmod(chunk, shape.num_chunks)

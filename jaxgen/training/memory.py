@@ -1,4 +1,4 @@
-"""How much memory a compiled program takes on a device, and how much there is."""
+"""The memory that a compiled program takes on a device, and the memory that there is."""
 
 import os
 from typing import Any, NamedTuple
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 
 
-class Need(NamedTuple):
+class MemoryUse(NamedTuple):
     """Bytes on one device."""
 
     held: int  # inputs and outputs
@@ -14,19 +14,19 @@ class Need(NamedTuple):
 
     @property
     def total(self) -> int:
-        """At the peak."""
+        """The peak."""
         return self.held + self.temporary
 
 
-def needed(compiled: jax.stages.Compiled) -> Need:
-    """What XLA has planned for a program; an input that is given away counts once."""
+def memory_use(compiled: jax.stages.Compiled) -> MemoryUse:
+    """The memory that XLA plans for a program; a donated input counts once."""
     stats: Any = compiled.memory_analysis()
     held = stats.argument_size_in_bytes + stats.output_size_in_bytes - stats.alias_size_in_bytes
-    return Need(held, stats.temp_size_in_bytes)
+    return MemoryUse(held, stats.temp_size_in_bytes)
 
 
 def device_bytes() -> int:
-    """What one device has; CPU devices share the host's memory."""
+    """The memory of one device; CPU devices share that of the host."""
     device = jax.local_devices()[0]
     if stats := device.memory_stats():
         return stats["bytes_limit"]

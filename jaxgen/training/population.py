@@ -1,7 +1,7 @@
 """Populations: many runs as one program, along an axis over (run key, hyperparameters).
 
-A strategy is a function with the signature of `jax.vmap`: it lifts a function of one member to one
-of all members, who share the arguments whose axis is None.
+A strategy has the signature of `jax.vmap`: it lifts a function of one member to a function of all
+members, which share the arguments whose axis is None.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,22 +13,21 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int, Key
 
-from jaxgen.types import Metrics, State
+from jaxgen.types import Metrics, Mode, State, StateT
 
 Axes = Sequence[int | None]
 Lift = Callable[[Callable, Axes], Callable]
 Strategy = Literal["vmap", "map", "shard"]
-TrainChunk = Callable[[State, Any, Any, Key[Array, ""]], tuple[State, Metrics]]
 
 
-def alone(f: Callable, in_axes: Axes) -> Callable:
-    """One run, whose arrays have no member axis."""
+def single(f: Callable, in_axes: Axes) -> Callable:
+    """A single run, whose arrays have no member axis."""
     del in_axes
     return f
 
 
 def own(args: Sequence[Any], in_axes: Axes, i: Int[Array, ""]) -> list[Any]:
-    """The arguments of member i: its part of those that have a member axis."""
+    """The arguments of member i: its slice of those that have a member axis."""
     return [
         arg if axis is None else jax.tree.map(lambda leaf: leaf[i], arg)
         for arg, axis in zip(args, in_axes, strict=True)
@@ -36,9 +35,9 @@ def own(args: Sequence[Any], in_axes: Axes, i: Int[Array, ""]) -> list[Any]:
 
 
 def one_by_one(f: Callable, in_axes: Axes) -> Callable:
-    """The members one after the other: each as fast, and to the bit the same, as if alone.
+    """Members one after the other, each bit-identical to a single run and as fast.
 
-    On a CPU a small model's step fills the cores and the caches already.
+    On a CPU the step of a small model already fills the cores and the caches.
     """
 
     def mapped(*args: Any) -> Any:
@@ -53,15 +52,15 @@ def one_by_one(f: Callable, in_axes: Axes) -> Callable:
 
 
 def one_by_one_in_place(f: Callable, in_axes: Axes) -> Callable:
-    """`one_by_one` for an f that returns its first argument, updated, and something more.
+    """`one_by_one` for an f that returns its first argument, updated, and further outputs.
 
-    `lax.map` would write the members' states to new arrays, after it has filled these with zeros.
+    `lax.map` would allocate new arrays for the states, fill them with zeros and then write them.
     """
 
     def mapped(states: State, *args: Any) -> tuple[State, Any]:
         def one(states: State, i: Int[Array, ""]) -> tuple[State, Any]:
-            new, more = f(*own((states, *args), in_axes, i))
-            return jax.tree.map(lambda all, value: all.at[i].set(value), states, new), more
+            new, outputs = f(*own((states, *args), in_axes, i))
+            return jax.tree.map(lambda all, value: all.at[i].set(value), states, new), outputs
 
         return lax.scan(one, states, jnp.arange(len(jax.tree.leaves(states)[0])))
 
@@ -69,9 +68,9 @@ def one_by_one_in_place(f: Callable, in_axes: Axes) -> Callable:
 
 
 def sharded(num_devices: int, within: Lift) -> Lift:
-    """Equal parts of the members side by side, one on each device, where `within` lifts them.
+    """Equal parts of the members side by side, one on each device, lifted there by `within`.
 
-    The axis of the parts is the outer one, so a sharding of the members over devices fits it.
+    The axis of the parts is the outer one, so that a sharding of members over devices fits it.
     """
 
     def lift(f: Callable, in_axes: Axes) -> Callable:
@@ -93,26 +92,28 @@ def sharded(num_devices: int, within: Lift) -> Lift:
     return lift
 
 
-def guarded(train: TrainChunk) -> Callable:
-    """`train` that leaves a state as it is rather than let NaN or infinity in.
+def freeze_if_not_finite(
+    train: Callable[[StateT, Any, Any, Key[Array, ""]], tuple[StateT, Metrics]],
+) -> Callable[[StateT, Any, Any, Key[Array, ""], Int[Array, ""]], tuple[StateT, Metrics]]:
+    """`train`, except that a chunk with a NaN or infinite metric leaves the state unchanged.
 
-    Takes one more argument: the step at which the chunk starts. A state that is behind it has been
-    left so before, and stays frozen: members that go on never wait, and never notice.
+    Takes one more argument, the step at which the chunk starts. A state behind that step was frozen
+    before and stays frozen, which does not affect the other members.
     """
 
     def train_chunk(
-        state: State, data: Any, rows: Any, key: Key[Array, ""], start: Int[Array, ""]
-    ) -> tuple[State, Metrics]:
+        state: StateT, data: Any, rows: Any, key: Key[Array, ""], start: Int[Array, ""]
+    ) -> tuple[StateT, Metrics]:
         new, metrics = train(state, data, rows, key)
         finite = jnp.all(jnp.stack([jnp.isfinite(values).all() for values in metrics.values()]))
-        goes_on = finite & (state.step == start)
-        return jax.tree.map(lambda n, old: jnp.where(goes_on, n, old), new, state), metrics
+        continues = finite & (state.step == start)
+        return jax.tree.map(lambda n, old: jnp.where(continues, n, old), new, state), metrics
 
     return train_chunk
 
 
 class Summary(NamedTuple):
-    """A metric over the members that have it."""
+    """A metric over those members for which it is finite."""
 
     mean: float
     std: float  # of the sample; 0 for one member
@@ -120,8 +121,8 @@ class Summary(NamedTuple):
     max: float
 
 
-def summarise(values: Float[np.ndarray, "m"]) -> Summary:
-    """The summary of what is finite among the values; all NaN if nothing is."""
+def summarize(values: Float[np.ndarray, "m"]) -> Summary:
+    """Summarise the finite values; all NaN if there are none."""
     values = values[np.isfinite(values)].astype(float)
     if not len(values):
         return Summary(*[float("nan")] * 4)
@@ -129,8 +130,8 @@ def summarise(values: Float[np.ndarray, "m"]) -> Summary:
     return Summary(float(values.mean()), std, float(values.min()), float(values.max()))
 
 
-def best_member(values: Float[np.ndarray, "m"], mode: Literal["min", "max"]) -> int | None:
-    """Who has the smallest or largest finite value; None if nobody has any."""
+def best_member(values: Float[np.ndarray, "m"], mode: Mode) -> int | None:
+    """The member with the smallest or largest finite value; None if there is none."""
     worst = np.inf if mode == "min" else -np.inf
     scores = np.where(np.isfinite(values), values, worst)
     if not np.isfinite(scores).any():

@@ -1,6 +1,6 @@
-"""Training images that stay on the host and come to the devices chunk by chunk."""
+"""Training images that stay on the host and reach the devices chunk by chunk."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache, partial
 
 import jax
@@ -8,31 +8,24 @@ import numpy as np
 from jax.sharding import NamedSharding
 from jaxtyping import Array, Int, Key
 
-from jaxgen.data.stream import read_chunks
-from jaxgen.training.devices import Layout
+from jaxgen.data.prefetch import read_chunks
 from jaxgen.training.loop import EpochShape, Stream, epoch_order
+from jaxgen.training.sharding import Layout
 from jaxgen.types import Batch
 
 
-def stream(
-    source: Batch,
-    key: Key[Array, "..."],
-    shape: EpochShape,
-    layout: Layout,
-    prepare: Callable[[Batch], Batch],
-) -> Stream:
+def stream(source: Batch, key: Key[Array, "..."], shape: EpochShape, layout: Layout) -> Stream:
     """The chunks of `source`, on the host, in the order that they would have in memory.
 
-    Each process reads what its own devices need, ahead of time. `prepare` makes the images as
-    large as the model takes them. `key` is this process's own copy of the order's key, with a
-    member axis for a population. Where a run has come to is its state's step: nothing of the
-    stream is ever saved.
+    Each process reads ahead what its own devices need. `key` is this process's own copy of the
+    order's key, with a member axis for a population. The state's step is the position of the
+    stream: nothing of it is ever saved.
     """
     make_order = jax.jit(
         layout.lift(partial(epoch_order, num_examples=len(source.label), shape=shape), (0, None))
     )
 
-    @lru_cache(maxsize=2)  # readers may be in the next epoch already
+    @lru_cache(maxsize=2)  # readers may already be in the next epoch
     def order(epoch: int) -> Int[np.ndarray, "... chunks steps b"]:
         return np.asarray(make_order(key, epoch))
 
@@ -50,7 +43,7 @@ def stream(
         return jax.make_array_from_process_local_data(layout.rows, array, (*sizes, *image_sizes))
 
     def chunks(first_chunk: int) -> Iterator[Batch]:
-        for chunk in read_chunks(source, rows, first_chunk, prepare):
+        for chunk in read_chunks(source, rows, first_chunk):
             yield jax.tree.map(to_devices, chunk)
 
     return chunks

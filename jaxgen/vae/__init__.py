@@ -1,1 +1,16 @@
 """The variational autoencoder (Kingma & Welling, 2014)."""
+
+from jaxgen.vae.learner import Hypers, vae
+from jaxgen.vae.models import MLPVAE, ConvVAE
+from jaxgen.vae.objectives import bernoulli, course, gaussian, gaussian_learned
+
+__all__ = [
+    "MLPVAE",
+    "ConvVAE",
+    "Hypers",
+    "bernoulli",
+    "course",
+    "gaussian",
+    "gaussian_learned",
+    "vae",
+]

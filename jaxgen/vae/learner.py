@@ -10,10 +10,13 @@ from jaxtyping import Array, Float, Int, Key, UInt8
 from jaxgen.errors import require_positive
 from jaxgen.types import (
     Batch,
+    Labels,
     Learner,
     Metrics,
     Optimizer,
+    Scalar,
     TrainState,
+    UnitImages,
     create_train_state,
     traced_learning_rate,
 )
@@ -23,16 +26,16 @@ from jaxgen.vae.objectives import (
     gaussian_kl,
     importance_weighted_bound,
     log_density_ratio,
+    log_standard_normal,
 )
-
-Scalar = float | Float[Array, ""]
 
 
 class Hypers(NamedTuple):
     """What may differ between the members of a population."""
 
     learning_rate: Scalar = 1e-3
-    kl_weight: Scalar = 1.0  # beta (Higgins et al. 2017)
+    kl_weight: Scalar = 1.0
+    """Factor on the KL: beta (Higgins et al. 2017)."""
 
 
 class VAEState(NamedTuple):
@@ -43,7 +46,7 @@ class VAEState(NamedTuple):
 
     @property
     def step(self) -> Int[Array, "..."]:
-        """How many updates the network has seen."""
+        """The number of updates so far."""
         return self.network.step
 
 
@@ -55,13 +58,13 @@ def vae(
     num_samples: int = 1,
     optimizer: Optimizer = optax.adam,
     kl_schedule: optax.Schedule = optax.constant_schedule(1.0),
-) -> Learner:
-    """A VAE that maximises the ELBO, or the importance-weighted bound, of `num_samples` latents.
+) -> Learner[VAEState, Hypers]:
+    """A VAE that maximizes the ELBO, or the importance-weighted bound, of `num_samples` latents.
 
-    `optimizer` maps a learning rate to a transformation; `kl_schedule` maps the step to a factor
-    on the KL weight (a warm-up: `optax.linear_schedule(0, 1, steps)`). `evaluate` always reports
-    bounds on log p(x), in nats, with the KL at its full weight. Raises InputError for sizes and
-    numbers that are not positive.
+    `kl_schedule` maps the step to a factor on the KL weight; `optax.linear_schedule(0, 1, steps)`
+    is a warm-up. Metrics are in nats and have the KL at its full weight: `reconstruction_nats` is
+    -log p(x | z), and `negative_elbo_nats` adds `kl_nats`. Raises InputError for sizes and numbers
+    that are not positive.
     """
     require_positive(
         latent_dim=model.latent_dim, hidden_dims=model.hidden_dims, num_samples=num_samples
@@ -69,22 +72,23 @@ def vae(
     transformation = traced_learning_rate(optimizer)
 
     def init(key: Key[Array, ""], hypers: Hypers) -> VAEState:
+        params_key, latent_key = jax.random.split(key)
         image = jnp.zeros((1, *model.image_shape))
-        variables = model.init(key, image, key, train=True)
+        variables = model.init(params_key, image, latent_key, train=True)
         network = create_train_state(model.apply, variables, transformation, hypers.learning_rate)
         return VAEState(network, jnp.asarray(hypers.kl_weight, jnp.float32))
 
     def losses(out: VAEOutput, x: Float[Array, "b h w c"], kl_weight: Scalar) -> Metrics:
         kl = gaussian_kl(out.mean, out.logvar)
-        nll = jax.vmap(objective.nll, (0, None))(out.output, x)
-        metrics = {"nll_nats": nll.mean(0), "kl_nats": kl}
+        reconstruction = jax.vmap(objective.reconstruction, (0, None))(out.output, x)
+        metrics = {"reconstruction_nats": reconstruction.mean(0), "kl_nats": kl}
         if bound == "elbo":
             loss = jax.vmap(objective.loss, (0, None, None))(out.output, x, kl_weight * kl).mean(0)
         else:
             log_ratio = log_density_ratio(out.z, out.mean, out.logvar)
-            loss = -importance_weighted_bound(-nll + kl_weight * log_ratio)
-            metrics["negative_iwae_nats"] = -importance_weighted_bound(-nll + log_ratio)
-        return {"loss": loss, "negative_elbo_nats": nll.mean(0) + kl, **metrics}
+            loss = -importance_weighted_bound(-reconstruction + kl_weight * log_ratio)
+            metrics["negative_iwae_nats"] = -importance_weighted_bound(-reconstruction + log_ratio)
+        return {"loss": loss, "negative_elbo_nats": reconstruction.mean(0) + kl, **metrics}
 
     def step(state: VAEState, batch: Batch, key: Key[Array, ""]) -> tuple[VAEState, Metrics]:
         observe_key, latent_key = jax.random.split(key)
@@ -107,12 +111,19 @@ def vae(
         network = state.network.apply_gradients(
             grads=grads, batch_stats=updates.get("batch_stats", {})
         )
-        metrics |= {"gradient_norm": optax.tree.norm(grads), "kl_weight": kl_weight}
+        metrics |= {"grad_norm": optax.tree.norm(grads), "kl_weight": kl_weight}
         return state._replace(network=network), metrics
 
-    def forward(state: VAEState, x: Float[Array, "b h w c"], key: Key[Array, ""]) -> VAEOutput:
+    def forward(
+        state: VAEState, x: Float[Array, "b h w c"], key: Key[Array, ""], k: int = num_samples
+    ) -> VAEOutput:
         return model.apply(  # pyright: ignore[reportReturnType]
-            state.network.variables, x, key, train=False, num_samples=num_samples
+            state.network.variables, x, key, train=False, num_samples=k
+        )
+
+    def decode(state: VAEState, z: Float[Array, "n d"]) -> Float[Array, "n h w o"]:
+        return model.apply(  # pyright: ignore[reportReturnType]
+            state.network.variables, z, train=False, method="decode"
         )
 
     def evaluate(state: VAEState, batch: Batch, key: Key[Array, ""]) -> Metrics:
@@ -120,26 +131,48 @@ def vae(
         x = objective.observe(batch.image, observe_key)
         return losses(forward(state, x, latent_key), x, state.kl_weight)
 
-    def generate(
-        state: VAEState, labels: Int[Array, "n"], z: Float[Array, "n d"]
-    ) -> Float[Array, "n h w c"]:
-        """Expected images of latents; an unconditional model has no use for the labels."""
-        output = model.apply(state.network.variables, z, train=False, method="decode")
-        return objective.mean(output)  # pyright: ignore[reportArgumentType]
+    def generate(state: VAEState, labels: Labels, z: Float[Array, "n d"]) -> UnitImages:
+        """Expected images E[x | z]; the labels are ignored."""
+        return objective.mean(decode(state, z))
 
-    def sample(
-        state: VAEState, labels: Int[Array, "n"], key: Key[Array, ""]
-    ) -> Float[Array, "n h w c"]:
-        """Expected images of z ~ N(0, I), as many as there are labels (spec 3.7)."""
+    def sample(state: VAEState, labels: Labels, key: Key[Array, ""]) -> UnitImages:
+        """Expected images of z ~ N(0, I), one for each label (spec 3.7)."""
         z = jax.random.normal(key, (labels.shape[0], model.latent_dim))
         return generate(state, labels, z)
 
     def reconstruct(
         state: VAEState, image: UInt8[Array, "b h w c"], key: Key[Array, ""]
-    ) -> Float[Array, "b h w c"]:
+    ) -> UnitImages:
         """Expected images of one z ~ q(z | x) each (spec 3.8's `generate`)."""
         observe_key, latent_key = jax.random.split(key)
         x = objective.observe(image, observe_key)
         return objective.mean(forward(state, x, latent_key).output[0])
 
-    return Learner(init, step, evaluate, generate, sample, reconstruct)
+    def encode(
+        state: VAEState, image: UInt8[Array, "b h w c"], key: Key[Array, ""]
+    ) -> tuple[Float[Array, "b d"], Float[Array, "b d"]]:
+        """Mean and log-variance of q(z | x); the key binarizes the image where that is random."""
+        x = objective.observe(image, key)
+        return model.apply(  # pyright: ignore[reportReturnType]
+            state.network.variables, x, train=False, method="encode"
+        )
+
+    def log_weights(
+        state: VAEState, batch: Batch, key: Key[Array, ""], k: int
+    ) -> Float[Array, "k b"]:
+        """log p(x, z) - log q(z | x) in nats, of k samples z ~ q(z | x) (Burda et al. 2016)."""
+        observe_key, latent_key = jax.random.split(key)
+        x = objective.observe(batch.image, observe_key)
+        out = forward(state, x, latent_key, k)
+        reconstruction = jax.vmap(objective.reconstruction, (0, None))(out.output, x)
+        return log_density_ratio(out.z, out.mean, out.logvar) - reconstruction
+
+    def log_joint(
+        state: VAEState, x: Float[Array, "b h w c"], z: Float[Array, "b d"]
+    ) -> Float[Array, "b"]:
+        """log p(x, z) in nats; `x` is an image as `objective.observe` returns it."""
+        return log_standard_normal(z) - objective.reconstruction(decode(state, z), x)
+
+    return Learner(
+        init, step, evaluate, generate, sample, reconstruct, encode, log_weights, log_joint
+    )

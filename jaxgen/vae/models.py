@@ -16,8 +16,9 @@ from flax import linen as nn
 from flax.typing import Dtype
 from jaxtyping import Array, Float, Key
 
+from jaxgen.convolution import Implementation
 from jaxgen.errors import InputError
-from jaxgen.layers import Conv, ConvTranspose, Form, at_least_float32
+from jaxgen.layers import Conv, ConvTranspose, at_least_float32
 
 
 class VAEOutput(NamedTuple):
@@ -49,7 +50,7 @@ class ConvVAE(nn.Module):
     hidden_dims: tuple[int, ...] = (32, 64, 128, 256, 512)
     num_outputs: int = 1  # decoder outputs for each value of a pixel
     dtype: Dtype | None = None
-    conv: Form | None = None  # None: the backend's
+    implementation: Implementation | None = None  # None: the default of the backend
 
     def setup(self) -> None:
         if not self.hidden_dims:
@@ -63,8 +64,8 @@ class ConvVAE(nn.Module):
             )
         self.map_shape = (height // factor, width // factor, self.hidden_dims[-1])
 
-        form = {"dtype": self.dtype, "conv": self.conv}
-        self.encoder = [Conv(dim, strides=(2, 2), **form) for dim in self.hidden_dims]
+        options = {"dtype": self.dtype, "implementation": self.implementation}
+        self.encoder = [Conv(dim, strides=(2, 2), **options) for dim in self.hidden_dims]
         self.encoder_norms = [_batch_norm(self.dtype) for _ in self.hidden_dims]
         self.fc_mean = nn.Dense(self.latent_dim, dtype=self.dtype)
         self.fc_logvar = nn.Dense(self.latent_dim, dtype=self.dtype)
@@ -72,9 +73,9 @@ class ConvVAE(nn.Module):
         # The last width comes twice: the final layer doubles the image without a change of width.
         decoder_dims = (*self.hidden_dims[-2::-1], self.hidden_dims[0])
         self.decoder_input = nn.Dense(math.prod(self.map_shape), dtype=self.dtype)
-        self.decoder = [ConvTranspose(dim, **form) for dim in decoder_dims]
+        self.decoder = [ConvTranspose(dim, **options) for dim in decoder_dims]
         self.decoder_norms = [_batch_norm(self.dtype) for _ in decoder_dims]
-        self.final = Conv(channels * self.num_outputs, **form)
+        self.final = Conv(channels * self.num_outputs, **options)
 
     def encode(
         self, x: Float[Array, "b h w c"], *, train: bool

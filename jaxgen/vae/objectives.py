@@ -1,7 +1,7 @@
-"""What a VAE maximises: likelihoods of images given latents, the KL divergence, and two bounds.
+"""Likelihoods of images given latents, the KL divergence, and two bounds on log p(x).
 
 Every function is per example and unreduced: it sums over an example's own axes and returns `[b]`.
-A negative log-likelihood (`nll`) and a KL are in nats and positive as the loss sees them.
+Negative log-likelihoods and KL divergences are in nats, with the sign that the loss adds.
 """
 
 from collections.abc import Callable
@@ -13,8 +13,10 @@ import optax
 from jaxtyping import Array, Float, Key, UInt8
 
 from jaxgen.errors import require_positive
+from jaxgen.pixels import symmetric_to_unit, to_symmetric, to_unit
+from jaxgen.types import UnitImages
 
-Images = Float[Array, "b h w c"]
+Images = Float[Array, "b h w c"]  # in the range of the objective
 Outputs = Float[Array, "b h w _"]  # a decoder's raw outputs, before any activation
 PerExample = Float[Array, "b"]
 
@@ -38,14 +40,19 @@ def bernoulli_nll(logits: Float[Array, "b ..."], x: Float[Array, "b ..."]) -> Pe
 
 
 def pixel_mse(mean: Float[Array, "b ..."], x: Float[Array, "b ..."]) -> PerExample:
-    """The squared error averaged over pixels, as PyTorch's `F.mse_loss`; not in nats."""
+    """The squared error averaged over pixels, as in PyTorch's `F.mse_loss`; not in nats."""
     return _sum_per_example(optax.squared_error(mean, x)) / x[0].size
+
+
+def log_standard_normal(z: Float[Array, "b d"]) -> PerExample:
+    """log N(z; 0, I) in nats: the prior."""
+    return -gaussian_nll(jnp.zeros_like(z), jnp.zeros(()), z)
 
 
 def importance_weighted_bound(log_weights: Float[Array, "k b"]) -> PerExample:
     """log(1/k sum_i w_i), a lower bound on log p(x) in nats (Burda et al. 2016, eq. 8).
 
-    With w_i = p(x | z_i) p(z_i) / q(z_i | x). It rises with k; one sample gives the ELBO.
+    The weights are w_i = p(x, z_i) / q(z_i | x). The bound rises with k; k = 1 is the ELBO.
     """
     return jax.nn.logsumexp(log_weights, axis=0) - jnp.log(log_weights.shape[0])
 
@@ -53,40 +60,40 @@ def importance_weighted_bound(log_weights: Float[Array, "k b"]) -> PerExample:
 def log_density_ratio(
     z: Float[Array, "k b d"], mean: Float[Array, "b d"], logvar: Float[Array, "b d"]
 ) -> Float[Array, "k b"]:
-    """log p(z) - log q(z | x) in nats; for z ~ q its expectation is -KL."""
-    log_prior = -jax.vmap(lambda z: gaussian_nll(jnp.zeros_like(z), jnp.zeros(()), z))(z)
+    """log p(z) - log q(z | x) in nats; its expectation over q is -KL."""
+    log_prior = jax.vmap(log_standard_normal)(z)
     log_posterior = -jax.vmap(lambda z: gaussian_nll(mean, logvar, z))(z)
     return log_prior - log_posterior
 
 
 class Objective(NamedTuple):
-    """What a decoder's raw output means, and what training makes of it."""
+    """The likelihood that a decoder's raw output stands for, and the loss."""
 
     observe: Callable[[UInt8[Array, "b h w c"], Key[Array, ""]], Images]
-    """The pixels as the model sees them, drawn anew with each key where that is random."""
-    mean: Callable[[Outputs], Images]
-    """The expected image, in [0, 1]."""
-    nll: Callable[[Outputs, Images], PerExample]
+    """8-bit pixels as the model sees them; random where the key binarizes them."""
+    mean: Callable[[Outputs], UnitImages]
+    """The expected image."""
+    reconstruction: Callable[[Outputs, Images], PerExample]
     """-log p(x | z) in nats."""
     loss: Callable[[Outputs, Images, PerExample], PerExample]
-    """What training minimises, from output, x and the (weighted) KL."""
+    """The training loss, from output, x and the weighted KL in nats."""
     num_outputs: int = 1
-    """Decoder outputs for each value of a pixel."""
+    """Decoder outputs per channel."""
 
 
 def bernoulli() -> Objective:
     """The ELBO under Bernoulli pixels, with dynamic binarisation (Burda et al. 2016, sec. 5.1).
 
-    Each time an image is seen, every pixel is drawn as 1 with its grey value as probability.
+    Each time an image is seen, every pixel is sampled as 1 with its grey value as probability.
     """
 
     def observe(image: UInt8[Array, "b h w c"], key: Key[Array, ""]) -> Images:
-        return jax.random.bernoulli(key, image / 255).astype(jnp.float32)
+        return jax.random.bernoulli(key, to_unit(image)).astype(jnp.float32)
 
     return Objective(
         observe=observe,
         mean=jax.nn.sigmoid,
-        nll=bernoulli_nll,
+        reconstruction=bernoulli_nll,
         loss=lambda output, x, kl: bernoulli_nll(output, x) + kl,
     )
 
@@ -95,7 +102,7 @@ Activation = Literal["sigmoid", "tanh"]
 
 
 def gaussian(activation: Activation, variance: float) -> Objective:
-    """The ELBO under Gaussian pixels of one fixed variance, in the activation's units.
+    """The ELBO under Gaussian pixels of a fixed variance, in the units of the activation's range.
 
     Raises InputError if the variance is not positive.
     """
@@ -103,28 +110,28 @@ def gaussian(activation: Activation, variance: float) -> Objective:
     pixels = _pixels(activation)
     logvar = jnp.log(variance)
 
-    def nll(output: Outputs, x: Images) -> PerExample:
+    def reconstruction(output: Outputs, x: Images) -> PerExample:
         return gaussian_nll(pixels.activate(output), logvar, x)
 
     return Objective(
         observe=pixels.scale,
         mean=lambda output: pixels.unit(pixels.activate(output)),
-        nll=nll,
-        loss=lambda output, x, kl: nll(output, x) + kl,
+        reconstruction=reconstruction,
+        loss=lambda output, x, kl: reconstruction(output, x) + kl,
     )
 
 
-MIN_LOGVAR = -6.0  # without a floor, pixels that never vary drive the likelihood to infinity
+MIN_LOGVAR = -6.0  # without it, constant pixels drive the likelihood to infinity
 
 
 def gaussian_learned(activation: Activation) -> Objective:
-    """The ELBO under Gaussian pixels whose variance the decoder gives, softly above exp(-6).
+    """The ELBO under Gaussian pixels with variances from the decoder, softly bounded at exp(-6).
 
-    The decoder's channels are the means, then the raw log-variances (Rybkin et al. 2021, sec. 4).
+    The decoder outputs the means, then the raw log-variances (Rybkin et al. 2021, sec. 4).
     """
     pixels = _pixels(activation)
 
-    def nll(output: Outputs, x: Images) -> PerExample:
+    def reconstruction(output: Outputs, x: Images) -> PerExample:
         mean, raw = jnp.split(output, 2, axis=-1)
         logvar = MIN_LOGVAR + jax.nn.softplus(raw - MIN_LOGVAR)
         return gaussian_nll(pixels.activate(mean), logvar, x)
@@ -132,46 +139,46 @@ def gaussian_learned(activation: Activation) -> Objective:
     return Objective(
         observe=pixels.scale,
         mean=lambda output: pixels.unit(pixels.activate(jnp.split(output, 2, axis=-1)[0])),
-        nll=nll,
-        loss=lambda output, x, kl: nll(output, x) + kl,
+        reconstruction=reconstruction,
+        loss=lambda output, x, kl: reconstruction(output, x) + kl,
         num_outputs=2,
     )
 
 
-def course(activation: Activation, kld_weight: float) -> Objective:
-    """The course's loss: the pixel-mean squared error + kld_weight * KL (spec 3.6).
+def course(activation: Activation, kl_weight: float) -> Objective:
+    """The course's loss: the pixel-mean squared error + kl_weight * KL (spec 3.6).
 
-    `kld_weight` is its `M_N`, batch size over data set size. With D pixel values the loss is
-    kld_weight times a Gaussian ELBO of variance D * kld_weight / 2, up to a constant: that is the
-    likelihood `nll` reports in nats. Raises InputError if `kld_weight` is not positive.
+    `kl_weight` is its `M_N`, batch size over data set size. With D pixel values the loss is
+    kl_weight times a negative Gaussian ELBO of variance D * kl_weight / 2, up to a constant;
+    `reconstruction` is that likelihood. Raises InputError if `kl_weight` is not positive.
     """
-    require_positive(kld_weight=kld_weight)
+    require_positive(kl_weight=kl_weight)
     pixels = _pixels(activation)
 
-    def nll(output: Outputs, x: Images) -> PerExample:
-        logvar = jnp.log(x[0].size * kld_weight / 2)
+    def reconstruction(output: Outputs, x: Images) -> PerExample:
+        logvar = jnp.log(x[0].size * kl_weight / 2)
         return gaussian_nll(pixels.activate(output), logvar, x)
 
     return Objective(
         observe=pixels.scale,
         mean=lambda output: pixels.unit(pixels.activate(output)),
-        nll=nll,
-        loss=lambda output, x, kl: pixel_mse(pixels.activate(output), x) + kld_weight * kl,
+        reconstruction=reconstruction,
+        loss=lambda output, x, kl: pixel_mse(pixels.activate(output), x) + kl_weight * kl,
     )
 
 
 class _Pixels(NamedTuple):
-    """The range in which a Gaussian decoder and its targets live."""
+    """The range of a Gaussian decoder's means and of its targets."""
 
     activate: Callable[[Array], Array]
-    scale: Callable[[Array, Array], Array]  # (uint8 image, unused key) -> range
-    unit: Callable[[Array], Array]  # range -> [0, 1]
+    scale: Callable[[Array, Array], Array]  # of (8-bit image, unused key)
+    unit: Callable[[Array], Array]  # to [0, 1]
 
 
 def _pixels(activation: Activation) -> _Pixels:
     if activation == "sigmoid":
-        return _Pixels(jax.nn.sigmoid, lambda image, key: image / 255, lambda x: x)
-    return _Pixels(jnp.tanh, lambda image, key: image / 127.5 - 1, lambda x: (x + 1) / 2)
+        return _Pixels(jax.nn.sigmoid, lambda image, key: to_unit(image), lambda x: x)
+    return _Pixels(jnp.tanh, lambda image, key: to_symmetric(image), symmetric_to_unit)
 
 
 def _sum_per_example(terms: Float[Array, "b ..."]) -> PerExample:

@@ -1,43 +1,17 @@
 import os
+import re
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from jaxgen.data import choose, load, pad_to, records
+from jaxgen.data import choose, class_names, load, tfds
 from jaxgen.data.load import default_data_dir
 from jaxgen.errors import InputError
-from jaxgen.types import Batch
-
-
-def batch(*shape):
-    image = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
-    return Batch(image, np.zeros(shape[0], np.int32))  # pyright: ignore
-
-
-@pytest.mark.parametrize(
-    ("shape", "size"),
-    [((3, 28, 28, 1), 32), ((2, 5, 8, 3), 8), ((2, 5, 5, 1), 8), ((1, 8, 8, 1), 8)],
-)
-def test_padding_is_lossless_and_centred(shape, size):
-    before = batch(*shape)
-    image, label = pad_to(before, size)
-    assert image.shape == (shape[0], size, size, shape[-1])
-    assert image.dtype == np.uint8
-    top, left = (size - shape[1]) // 2, (size - shape[2]) // 2
-    middle = image[:, top : top + shape[1], left : left + shape[2]]
-    np.testing.assert_array_equal(middle, before.image)
-    assert image.sum(dtype=int) == before.image.sum(dtype=int)  # the rest is zero
-    assert label is before.label
-
-
-@pytest.mark.parametrize("shape", [(1, 33, 32, 1), (1, 32, 33, 1)])
-def test_larger_images_do_not_fit(shape):
-    with pytest.raises(InputError, match=rf"{shape[1]}x{shape[2]} pixels do not fit .* 32x32"):
-        pad_to(batch(*shape), 32)
 
 
 @pytest.mark.parametrize(
@@ -46,20 +20,22 @@ def test_larger_images_do_not_fit(shape):
         ("mnits", "Did you mean mnist"),
         ("MNIST", "Did you mean .*mnist"),
         ("mnist5k", "Did you mean mnist_5k"),
-        ("qqqqqqq", "no data set 'qqqqqqq'. Built in: mnist_5k"),
+        ("qqqqqqq", "no data set 'qqqqqqq'. mnist_5k is built in, and http.* lists the others"),
         ("", "no data set ''"),
+        ("mnist:.", "no data set 'mnist:.'"),
+        ("mnist/..", "no data set 'mnist/..'"),
         ("../mnist", "no data set"),
         ("/mnist", "no data set"),
         ("huggingface:mnist", "no data set"),
-        ("cifar10", "cifar10 is not prepared in .*tfds build cifar10 --file_format=array_record"),
+        ("cifar10", "cifar10 is not prepared in .*tfds build cifar10 .*_format=array_record"),
         ("mnist:1.0.0", "mnist:1.0.0 is not prepared"),
     ],
 )
-def test_sets_that_cannot_be_had(name, message, tmp_path):
+def test_unavailable_sets(name, message, tmp_path):
     start = time.perf_counter()
     with pytest.raises(InputError, match=message) as error:
-        load(name, "train", tmp_path)
-    assert "\n" not in str(error.value)
+        load(name, "train", data_dir=tmp_path)
+    assert re.fullmatch(r"\S.*\.", str(error.value))  # a sentence in one line
     assert time.perf_counter() - start < 5
 
 
@@ -73,7 +49,7 @@ def test_default_is_mnist_where_its_files_are_given(tmp_path, originals):
 
 
 def test_default_is_mnist_where_it_is_prepared(tmp_path, originals):
-    load("mnist", "test", tmp_path, originals.folder)
+    load("mnist", "test", data_dir=tmp_path, manual_dir=originals.folder)
     assert choose(None, tmp_path) == ("mnist", "")
 
 
@@ -91,21 +67,23 @@ def test_default_is_the_builtin_set_offline_with_a_notice(tmp_path, originals):
 def test_default_is_the_builtin_set_where_mnist_is_unreadable(tmp_path, tfrecord):
     name, notice = choose(None, tfrecord)
     assert name == "mnist_5k"
-    assert "without ArrayRecord" in notice
+    assert "no ArrayRecord files" in notice
+    assert "--data-dir" in notice
+    assert "--manual-dir" not in notice  # which is not used where a set is prepared
 
 
 def test_a_set_prepared_for_tensorflow_only(tfrecord):
     with pytest.raises(InputError, match=r"no ArrayRecord files.*TensorFlow.*--data-dir"):
-        load("mnist", "train", tfrecord)
+        load("mnist", "train", data_dir=tfrecord)
 
 
 def test_a_set_of_several_variants(tmp_path):
-    for config in ("letters", "digits"):
-        folder = tmp_path / "emnist" / config / "3.1.0"
+    for config in ("letters/3.0.0", "letters/3.1.0", "digits/3.1.0"):
+        folder = tmp_path / "emnist" / config
         folder.mkdir(parents=True)
         (folder / "features.json").touch()
-    with pytest.raises(InputError, match="name one: emnist/digits, emnist/letters"):
-        load("emnist", "train", tmp_path)
+    with pytest.raises(InputError, match=r"choose emnist/digits or emnist/letters\.$"):
+        load("emnist", "train", data_dir=tmp_path)
 
 
 def test_the_newest_whole_version_is_found(tmp_path):
@@ -113,10 +91,10 @@ def test_the_newest_whole_version_is_found(tmp_path):
         (tmp_path / "mnist" / version).mkdir(parents=True)
         if version != "12.0.0":
             (tmp_path / "mnist" / version / "features.json").touch()
-    assert records.find("mnist", tmp_path) == tmp_path / "mnist" / "10.0.0"
-    assert records.find("mnist:3.0.1", tmp_path) == tmp_path / "mnist" / "3.0.1"
-    assert records.find("mnist:3.0.2", tmp_path) is None
-    assert records.find("kmnist", tmp_path) is None
+    assert tfds.find("mnist", tmp_path) == tmp_path / "mnist" / "10.0.0"
+    assert tfds.find("mnist:3.0.1", tmp_path) == tmp_path / "mnist" / "3.0.1"
+    assert tfds.find("mnist:3.0.2", tmp_path) is None
+    assert tfds.find("kmnist", tmp_path) is None
 
 
 def test_default_data_dir_is_that_of_tfds(monkeypatch):
@@ -127,9 +105,9 @@ def test_default_data_dir_is_that_of_tfds(monkeypatch):
 
 
 def test_mapped_images_are_those_of_the_set(tmp_path, originals):
-    first = load("mnist", "train", tmp_path, originals.folder, mapped=True)
-    again = load("mnist", "train", tmp_path, mapped=True)
-    whole = load("mnist", "train", tmp_path)
+    first = load("mnist", "train", data_dir=tmp_path, manual_dir=originals.folder, mapped=True)
+    again = load("mnist", "train", data_dir=tmp_path, mapped=True)
+    whole = load("mnist", "train", data_dir=tmp_path)
     for batch in (first, again):
         assert isinstance(batch.image, np.memmap)
         np.testing.assert_array_equal(batch.image, whole.image)
@@ -137,14 +115,18 @@ def test_mapped_images_are_those_of_the_set(tmp_path, originals):
     assert not isinstance(whole.image, np.memmap)
 
 
-@pytest.mark.parametrize("mapped", [False, True])
-def test_what_cannot_be_cached_stays_in_memory(tmp_path, originals, monkeypatch, mapped):
-    whole = load("mnist", "train", tmp_path, originals.folder)
-    (tmp_path / "mnist" / "3.0.1" / "jaxgen-train.npz").unlink()
-    monkeypatch.setattr(records, "CHUNK", 8)  # several chunks, the last one not full
+@pytest.mark.parametrize(("image_size", "mapped"), [(None, False), (None, True), (32, True)])
+def test_a_set_that_cannot_be_cached_stays_in_memory(
+    tmp_path, originals, monkeypatch, image_size, mapped
+):
+    load_train = partial(load, "mnist", "train", image_size=image_size, data_dir=tmp_path)
+    whole = load_train(manual_dir=originals.folder)
+    (path,) = (tmp_path / "mnist" / "3.0.1").glob("jaxgen-*")
+    path.unlink()
+    monkeypatch.setattr(tfds, "CHUNK", 8)  # several chunks, the last one not full
     monkeypatch.setattr(os, "fsync", refuse)
-    with pytest.warns(UserWarning, match=r"jaxgen-train.npz cannot be written"):
-        batch = load("mnist", "train", tmp_path, mapped=mapped)
+    with pytest.warns(UserWarning, match=f"{path} cannot be written"):
+        batch = load_train(mapped=mapped)
     assert not isinstance(batch.image, np.memmap)
     np.testing.assert_array_equal(batch.image, whole.image)
     np.testing.assert_array_equal(batch.label, whole.label)
@@ -154,6 +136,57 @@ def refuse(_):
     raise OSError(30, "Read-only file system")
 
 
+@pytest.mark.parametrize("mapped", [False, True], ids=["whole", "mapped"])
+def test_images_of_another_size_are_centered(tmp_path, originals, mapped):
+    """Both when they are read from the set and from its cache."""
+    plain = load("mnist", "test", data_dir=tmp_path, manual_dir=originals.folder)
+    for _ in range(2):
+        batch = load("mnist", "test", image_size=32, data_dir=tmp_path, mapped=mapped)
+        assert isinstance(batch.image, np.memmap) == mapped
+        assert batch.image.shape == (len(plain.label), 32, 32, 1)
+        np.testing.assert_array_equal(batch.image[:, 2:30, 2:30], plain.image)
+        assert np.count_nonzero(batch.image) == np.count_nonzero(plain.image)
+        np.testing.assert_array_equal(batch.label, plain.label)
+
+
+def test_the_builtin_set_in_another_size():
+    plain, padded = load("mnist_5k", "test"), load("mnist_5k", "test", image_size=33)
+    assert padded.image.shape == (1000, 33, 33, 1)
+    np.testing.assert_array_equal(padded.image[:, 2:30, 2:30], plain.image)
+    assert np.count_nonzero(padded.image) == np.count_nonzero(plain.image)
+    np.testing.assert_array_equal(padded.label, plain.label)
+
+
+def test_each_size_is_read_once_and_cached(tmp_path, originals, monkeypatch):
+    shapes = {None: (28, 28, 1), 32: (32, 32, 1), 40: (40, 40, 1)}
+    for size in shapes:
+        load("mnist", "test", image_size=size, data_dir=tmp_path, manual_dir=originals.folder)
+    monkeypatch.setattr(tfds, "read", None)  # from here on, only the caches are left
+    for size, shape in shapes.items():
+        assert load("mnist", "test", image_size=size, data_dir=tmp_path).image.shape[1:] == shape
+
+
+@pytest.mark.parametrize("name", ["mnist", "mnist_5k"])
+def test_a_set_of_larger_images_is_refused_and_not_cached(name, tmp_path, originals):
+    folders = {"data_dir": tmp_path, "manual_dir": originals.folder}
+    with pytest.raises(InputError, match=r"^Images of 28x28 pixels do not fit --image-size 27"):
+        load(name, "test", image_size=27, **folders)
+    assert not list(tmp_path.rglob("jaxgen-*"))
+    assert load(name, "test", image_size=28, **folders).image.shape[1:] == (28, 28, 1)
+
+
+def test_class_names_of_mnist_and_the_builtin_set(tmp_path, originals):
+    """MNIST's classes have no names in TFDS."""
+    assert class_names("mnist_5k") == tuple("0123456789")
+    load("mnist", "test", data_dir=tmp_path, manual_dir=originals.folder)
+    assert class_names("mnist", tmp_path) == tuple("0123456789")
+
+
+def test_class_names_of_an_unknown_set(tmp_path):
+    with pytest.raises(InputError, match="Did you mean mnist"):
+        class_names("mnits", tmp_path)
+
+
 def test_the_builtin_set_has_nothing_to_map():
     mapped, whole = load("mnist_5k", "test", mapped=True), load("mnist_5k", "test")
     np.testing.assert_array_equal(mapped.image, whole.image)
@@ -161,11 +194,12 @@ def test_the_builtin_set_has_nothing_to_map():
 
 
 def test_a_cached_set_is_read_without_tfds(tmp_path, originals):
-    load("mnist", "train", tmp_path, originals.folder)
+    load("mnist", "train", data_dir=tmp_path, manual_dir=originals.folder)
     program = (
         "import pathlib, sys, jaxgen.data\n"
-        "train = jaxgen.data.load('mnist', 'train', pathlib.Path(sys.argv[1]))\n"
+        "train = jaxgen.data.load('mnist', 'train', data_dir=pathlib.Path(sys.argv[1]))\n"
         "assert train.image.shape == (37, 28, 28, 1)\n"
+        "assert len(jaxgen.data.class_names('mnist', pathlib.Path(sys.argv[1]))) == 10\n"
         "assert jaxgen.data.load('mnist_5k', 'test').label.shape == (1000,)\n"
         "assert not {'tensorflow', 'tensorflow_datasets', 'grain'} & set(sys.modules)\n"
     )
@@ -175,7 +209,7 @@ def test_a_cached_set_is_read_without_tfds(tmp_path, originals):
 @pytest.fixture
 def tfrecord(tmp_path, originals):
     """A data_dir where MNIST is prepared, but not as ArrayRecord."""
-    load("mnist", "test", tmp_path, originals.folder)
+    load("mnist", "test", data_dir=tmp_path, manual_dir=originals.folder)
     for path in (tmp_path / "mnist" / "3.0.1").glob("*.array_record*"):
         path.rename(str(path).replace("array_record", "tfrecord"))
     return tmp_path

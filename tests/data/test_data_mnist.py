@@ -10,15 +10,16 @@ import pytest
 import tensorflow_datasets as tfds
 from absl import logging
 
-from jaxgen.data import load, mnist, records
+from jaxgen.data import load, mnist
+from jaxgen.data import tfds as prepared
 from jaxgen.data.mnist import IMAGES, LABELS, PREFIXES
 from jaxgen.errors import InputError
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_prepared_set_is_what_the_originals_hold(split, tmp_path, originals, monkeypatch):
-    monkeypatch.setattr(records, "CHUNK", 8)  # several chunks, the last one not full
-    batch = load("mnist", split, tmp_path, originals.folder)
+    monkeypatch.setattr(prepared, "CHUNK", 8)  # several chunks, the last one not full
+    batch = load("mnist", split, data_dir=tmp_path, manual_dir=originals.folder)
     assert batch.image.shape == (len(originals.label[split]), 28, 28, 1)
     assert (batch.image.dtype, batch.label.dtype) == (np.uint8, np.int32)
     assert idx.pairs(*batch) == idx.pairs(originals.image[split], originals.label[split])
@@ -26,7 +27,7 @@ def test_prepared_set_is_what_the_originals_hold(split, tmp_path, originals, mon
 
 
 def test_prepared_set_is_the_stock_builders_to_tfds(tmp_path, originals):
-    load("mnist", "train", tmp_path, originals.folder)
+    load("mnist", "train", data_dir=tmp_path, manual_dir=originals.folder)
     builder = tfds.builder("mnist", data_dir=tmp_path)
     assert builder.is_prepared()
     assert builder.info.splits["train"].num_examples == 37
@@ -43,27 +44,27 @@ def test_all_three_sets_have_a_builder_with_known_originals(tmp_path):
 
 
 def test_download(tmp_path, server, originals):
-    batch = load("mnist", "test", tmp_path)
+    batch = load("mnist", "test", data_dir=tmp_path)
     assert idx.pairs(*batch) == idx.pairs(originals.image["test"], originals.label["test"])
 
 
 def test_damaged_download(tmp_path, server, originals):
     (originals.folder / ("t10k" + LABELS)).write_bytes(b"something else")
     with pytest.raises(InputError, match=r"mnist could not be downloaded.*checksum") as error:
-        load("mnist", "test", tmp_path)
+        load("mnist", "test", data_dir=tmp_path)
     assert "\n" not in str(error.value)
 
 
 def test_file_gone_from_the_server(tmp_path, server, originals):
     (originals.folder / ("train" + IMAGES)).unlink()
     with pytest.raises(InputError, match="mnist could not be downloaded"):
-        load("mnist", "test", tmp_path)
+        load("mnist", "test", data_dir=tmp_path)
 
 
 def test_offline_and_unprepared(tmp_path, originals):
     start = time.perf_counter()
     with pytest.raises(InputError, match=r"cannot be reached.*--manual-dir.*--data-dir.*mnist_5k"):
-        load("mnist", "train", tmp_path / "sets")
+        load("mnist", "train", data_dir=tmp_path / "sets")
     assert time.perf_counter() - start < 5
     assert not (tmp_path / "sets").exists()
 
@@ -94,8 +95,10 @@ def test_damaged_original_is_named_with_its_checksum(damage, tmp_path, originals
     contents = bytearray(path.read_bytes())
     contents[100] ^= 1
     path.write_bytes({"changed": contents, "truncated": contents[:50], "empty": b""}[damage])
-    with pytest.raises(InputError, match=rf"train{IMAGES} is damaged .*sha256") as error:
-        load("mnist", "train", tmp_path, originals.folder)
+    with pytest.raises(
+        InputError, match=rf"train{IMAGES} is damaged .*sha256.*download .*train{IMAGES} again"
+    ) as error:
+        load("mnist", "train", data_dir=tmp_path, manual_dir=originals.folder)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "mnist").exists()
 
@@ -103,15 +106,15 @@ def test_damaged_original_is_named_with_its_checksum(damage, tmp_path, originals
 def test_missing_original_is_named(tmp_path, originals):
     (originals.folder / ("t10k" + LABELS)).unlink()
     with pytest.raises(InputError, match=rf"t10k{LABELS} is missing"):
-        load("mnist", "train", tmp_path, originals.folder)
+        load("mnist", "train", data_dir=tmp_path, manual_dir=originals.folder)
     with pytest.raises(InputError, match="is missing"):
-        load("mnist", "train", tmp_path, tmp_path / "nowhere")
+        load("mnist", "train", data_dir=tmp_path, manual_dir=tmp_path / "nowhere")
 
 
 def test_data_dir_that_cannot_be_written(tmp_path, originals):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"cannot be prepared in .*file.*another --data-dir"):
-        load("mnist", "train", tmp_path / "file" / "sets", originals.folder)
+        load("mnist", "train", data_dir=tmp_path / "file" / "sets", manual_dir=originals.folder)
 
 
 def test_no_permission_to_prepare(tmp_path, originals, monkeypatch):
@@ -120,25 +123,28 @@ def test_no_permission_to_prepare(tmp_path, originals, monkeypatch):
 
     monkeypatch.setattr(tfds.image_classification.MNIST, "download_and_prepare", refuse)
     with pytest.raises(InputError, match=r"Permission denied.*another --data-dir"):
-        load("mnist", "train", tmp_path, originals.folder)
+        load("mnist", "train", data_dir=tmp_path, manual_dir=originals.folder)
 
 
 def test_another_process_was_faster(tmp_path, originals, monkeypatch):
-    load("mnist", "test", tmp_path / "theirs", originals.folder)
+    load("mnist", "test", data_dir=tmp_path / "theirs", manual_dir=originals.folder)
 
     def too_late(self, **_):
         shutil.copytree(tmp_path / "theirs", tmp_path / "ours")
         raise OSError("Directory not empty")
 
     monkeypatch.setattr(tfds.image_classification.MNIST, "download_and_prepare", too_late)
-    assert len(load("mnist", "test", tmp_path / "ours", originals.folder).label) == 11
+    assert (
+        len(load("mnist", "test", data_dir=tmp_path / "ours", manual_dir=originals.folder).label)
+        == 11
+    )
 
 
 def test_nothing_is_printed_and_tfds_speaks_again_after(tmp_path, originals, capfd):
     verbosity = logging.get_verbosity()
     logging.set_verbosity(logging.INFO)
     try:
-        load("mnist", "train", tmp_path, originals.folder)
+        load("mnist", "train", data_dir=tmp_path, manual_dir=originals.folder)
         assert logging.get_verbosity() == logging.INFO
     finally:
         logging.set_verbosity(verbosity)
@@ -149,10 +155,10 @@ def test_nothing_is_printed_and_tfds_speaks_again_after(tmp_path, originals, cap
 def test_the_real_mnist(tmp_path, mnist_originals):
     firsts = {"train": [4, 1, 0, 7, 8, 1, 2, 7, 1, 6], "test": [2, 0, 4, 8, 7, 6, 0, 6, 3, 1]}
     for split, prefix in PREFIXES.items():
-        batch = load("mnist", split, tmp_path, mnist_originals)
+        batch = load("mnist", split, data_dir=tmp_path, manual_dir=mnist_originals)
         image, label = (idx.decode(mnist_originals / (prefix + end)) for end in (IMAGES, LABELS))
         assert idx.pairs(*batch) == idx.pairs(image, label)
         assert batch.label[:10].tolist() == firsts[split]  # as from the stock builder
-        again = load("mnist", split, tmp_path)
+        again = load("mnist", split, data_dir=tmp_path)
         np.testing.assert_array_equal(again.image, batch.image)
         np.testing.assert_array_equal(again.label, batch.label)

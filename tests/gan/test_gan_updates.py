@@ -1,6 +1,6 @@
 """Each network's update is the course's, and touches that network alone."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import chex
 import jax
@@ -8,10 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jaxtyping import Array, Key
+from scipy.special import expit, log_expit
 from tiny_gan import (
     DISCRIMINATOR,
     GENERATOR,
     KEY,
+    LEARNERS,
     WITHOUT_DROPOUT,
     all_differ,
     batch,
@@ -26,6 +29,47 @@ from jaxgen.gan.learner import Hypers
 from jaxgen.types import Batch
 
 
+class Keys(NamedTuple):
+    """The keys of a step, by what they are for, and those of its parts."""
+
+    inputs: Key[Array, ""]
+    dropout: Key[Array, ""]
+    parts: list["PartKeys"]
+
+
+class PartKeys(NamedTuple):
+    """The keys of an update of the discriminator."""
+
+    inputs: Key[Array, ""]
+    dropout: Key[Array, ""]
+    critic: Key[Array, ""]
+    penalty: Key[Array, ""]
+
+
+def keys_of(step_key, num_parts=1) -> Keys:
+    generator_key, *part_keys = jax.random.split(step_key, 1 + num_parts)
+    parts = []
+    for key in part_keys:
+        fake_key, update_key = jax.random.split(key)
+        parts.append(PartKeys(fake_key, *jax.random.split(update_key, 3)))
+    input_key, dropout_key = jax.random.split(generator_key)
+    return Keys(input_key, dropout_key, parts)
+
+
+def random_inputs(key, num):
+    """Noise and labels of fakes."""
+    label_key, noise_key = jax.random.split(key)
+    label = jax.random.randint(label_key, (num,), 0, 4)
+    return jax.random.normal(noise_key, (num, 3)), label
+
+
+def draw(generator, noise, label) -> Any:
+    """Fakes, normalized by their own statistics."""
+    return GENERATOR.apply(generator.variables, noise, label, train=True, mutable=["batch_stats"])[
+        0
+    ]
+
+
 def test_the_step_is_the_course_s():
     """Against the course's loop spelled out, its order and its detached fakes.
 
@@ -36,9 +80,7 @@ def test_the_step_is_the_course_s():
     key = jax.random.key(7)
     new_state, metrics = learner.step(state, batch(), key)
 
-    label_key, noise_key, _ = jax.random.split(jax.random.split(key)[0], 3)
-    label = jax.random.randint(label_key, (8,), 0, 4)
-    noise = jax.random.normal(noise_key, (8, 3))
+    noise, label = random_inputs(keys_of(key).inputs, 8)
     real, real_label = pixels(batch().image), batch().label
 
     @jax.jit
@@ -81,7 +123,7 @@ def test_the_step_is_the_course_s():
 
 @pytest.mark.parametrize("frozen", ["generator", "discriminator"])
 def test_each_update_touches_its_own_network_only(frozen):
-    """With a rate of zero one network stays to the bit, while the other moves in every leaf."""
+    """With a rate of zero one network is bit-identical, while the other moves in every leaf."""
     moving = {"generator": "discriminator", "discriminator": "generator"}[frozen]
     learner = build("plain")
     state = learner.init(KEY, Hypers()._replace(**{f"{frozen}_learning_rate": 0.0}))
@@ -119,25 +161,73 @@ def test_every_discriminator_step_sees_its_part_of_the_batch(i):
 
 
 def test_later_discriminator_steps_take_new_fakes_of_the_new_generator():
-    """The metrics are the last step's, and with a rate of zero the discriminator knows no steps."""
-    learner = build("wasserstein")
-    metrics = []
-    for rate in (0.0, 1.0):
-        state = learner.init(KEY, Hypers(rate, 0.0))
-        metrics.append(learner.step(state, batch(), KEY)[1])
-    still, moved = metrics
-    first_fakes = -still["generator_loss"]  # Wasserstein's is -D of them
-    assert abs(still["d_fake"] - first_fakes) > 1e-4
-    assert abs(still["d_fake"] - moved["d_fake"]) > 1e-4
-    second_half = pixels(batch().image[4:]), batch().label[4:]
-    real = WITHOUT_DROPOUT.apply(state.discriminator.variables, *second_half, train=False)
-    np.testing.assert_allclose(still["d_real"], real.mean(), rtol=1e-5)
-    loss = (-(0.9 - 0.1) * still["d_real"] + still["d_fake"]) / 2  # by the label smoothing
-    np.testing.assert_allclose(still["discriminator_loss"], loss, rtol=1e-5)
+    """The metrics are the last step's; a discriminator with a rate of zero stays what it was."""
+    learner, key = build("wasserstein"), jax.random.key(7)
+    state = learner.init(KEY, Hypers(1.0, 0.0))
+    new_state, metrics = learner.step(state, batch(), key)
+
+    @jax.jit
+    def critic(image, label):
+        return WITHOUT_DROPOUT.apply(state.discriminator.variables, image, label, train=False)
+
+    keys = keys_of(key, num_parts=2)
+    noise, label = random_inputs(keys.inputs, 4)
+    first = critic(draw(state.generator, noise, label), label).mean()
+    np.testing.assert_allclose(metrics["generator_loss"], -first, rtol=1e-4)  # Wasserstein's is -D
+    noise, label = random_inputs(keys.parts[1].inputs, 4)
+    fake = draw(new_state.generator, noise, label)
+    np.testing.assert_allclose(metrics["d_fake"], critic(fake, label).mean(), rtol=1e-4)
+    real, real_label = pixels(batch().image[4:]), batch().label[4:]
+    np.testing.assert_allclose(metrics["d_real"], critic(real, real_label).mean(), rtol=1e-5)
+    penalty = objectives.gradient_penalty(
+        lambda image: critic(image, real_label), real, fake, keys.parts[1].penalty
+    )
+    np.testing.assert_allclose(metrics["penalty"], penalty.mean(), rtol=1e-4)
+    loss = (-(0.9 - 0.1) * metrics["d_real"] + metrics["d_fake"]) / 2  # by the label smoothing
+    np.testing.assert_allclose(metrics["discriminator_loss"], loss, rtol=1e-5)
+
+
+def test_dropout_differs_between_the_updates_and_between_real_and_fake():
+    learner, key = build("ema"), jax.random.key(7)
+    state = learner.init(KEY, Hypers())
+    metrics = learner.step(state, batch(), key)[1]
+
+    @jax.jit
+    def logits(image, label, dropout_key):
+        rngs = {"dropout": dropout_key}
+        return DISCRIMINATOR.apply(
+            state.discriminator.variables, image, label, train=True, rngs=rngs
+        )
+
+    keys = keys_of(key)
+    noise, label = random_inputs(keys.inputs, 8)
+    fake = draw(state.generator, noise, label)
+    loss = log_expit(-logits(fake, label, keys.dropout)).mean()
+    np.testing.assert_allclose(metrics["generator_loss"], loss, rtol=1e-5)
+    images = jnp.concatenate([pixels(batch().image), fake])
+    labels = jnp.concatenate([batch().label, label])
+    real_scores, fake_scores = np.split(expit(logits(images, labels, keys.parts[0].dropout)), 2)
+    np.testing.assert_allclose(metrics["d_real"], real_scores.mean(), rtol=1e-5)
+    np.testing.assert_allclose(metrics["d_fake"], fake_scores.mean(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("function", ["init", "step", "evaluate", "sample"])
+def test_no_key_is_used_twice(function):
+    """By JAX's own check, which looks at a program as it is traced."""
+    learner = tiny_cgan(**LEARNERS["wasserstein"] | {"discriminator": DISCRIMINATOR})
+    state = jax.eval_shape(learner.init, KEY, Hypers())
+    arguments = {
+        "init": (KEY, Hypers()),
+        "step": (state, batch(), KEY),
+        "evaluate": (state, batch(), KEY),
+        "sample": (state, batch().label, KEY),
+    }
+    with jax.debug_key_reuse(True):
+        jax.eval_shape(jax.jit(getattr(learner, function)), *arguments[function])
 
 
 def test_units_drop_out_in_every_update():
-    """A discriminator all of whose units drop out says 0 whatever it sees."""
+    """A discriminator all of whose units drop out returns 0 for every image."""
     learner = tiny_cgan(
         objective=objectives.wasserstein(),
         discriminator=DISCRIMINATOR.clone(dropout_rate=1.0),

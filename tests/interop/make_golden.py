@@ -1,4 +1,4 @@
-"""Writes what the course's PyTorch code computes, for tests where PyTorch is not installed.
+"""Write what the course's PyTorch code computes, for tests where PyTorch is not installed.
 
     python tests/interop/make_golden.py
 
@@ -14,7 +14,7 @@ import torch
 from our_side import inputs_for
 from their_side import pair, their_loss, their_outputs
 
-from experiments import course
+from experiments.benchmark import course
 
 GOLDEN = Path(__file__).parent / "golden.npz"
 NETWORKS = {

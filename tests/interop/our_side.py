@@ -1,4 +1,4 @@
-"""Our networks in the comparison with the course's, which knows nothing of PyTorch."""
+"""Our networks in the comparison with the course's; nothing here imports PyTorch."""
 
 from functools import partial
 
@@ -6,14 +6,48 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgen.gan.models import Generator
+from jaxgen.errors import InputError
+from jaxgen.gan import torch_names as gan_names
+from jaxgen.gan.models import Discriminator, Generator
+from jaxgen.interop import torch as interop
 from jaxgen.vae import objectives
+from jaxgen.vae import torch_names as vae_names
 from jaxgen.vae.models import MLPVAE, ConvVAE
 
 BATCH = 6
 NUM_CLASSES = 10
-KLD_WEIGHT = 0.3  # large, so that an error in the KL shows
+KL_WEIGHT = 0.3  # large, so that an error in the KL shows
 KEY = jax.random.key(7)
+
+
+def model_for(state_dict):
+    """The model of either family; a discriminator without its dropout."""
+    try:
+        return vae_names.model_for(state_dict)
+    except InputError:
+        model = gan_names.model_for(state_dict)
+    return model.clone(dropout_rate=0.0) if isinstance(model, Discriminator) else model
+
+
+def entries_of(model):
+    names = vae_names if isinstance(model, ConvVAE | MLPVAE) else gan_names
+    return names.entries(model)
+
+
+def variables_like(model):
+    """The shapes of the model's variables."""
+    inputs = inputs_for(model, np.float32)
+    if isinstance(model, ConvVAE | MLPVAE):
+        inputs = inputs[0], KEY
+    return jax.eval_shape(partial(model.init, train=False), KEY, *inputs)
+
+
+def from_torch(model, state_dict):
+    return interop.from_torch(entries_of(model), state_dict, variables_like(model))
+
+
+def to_numpy(model, variables):
+    return interop.to_numpy(entries_of(model), variables)
 
 
 def inputs_for(model, dtype):
@@ -49,7 +83,7 @@ def activate(model, outputs):
 
 
 def objective_of(model):
-    return objectives.course("tanh" if isinstance(model, ConvVAE) else "sigmoid", KLD_WEIGHT)
+    return objectives.course("tanh" if isinstance(model, ConvVAE) else "sigmoid", KL_WEIGHT)
 
 
 @partial(jax.jit, static_argnums=0)

@@ -10,7 +10,7 @@ import pytest
 from our_side import (
     BATCH,
     KEY,
-    KLD_WEIGHT,
+    KL_WEIGHT,
     NUM_CLASSES,
     activate,
     assert_close,
@@ -18,18 +18,18 @@ from our_side import (
     objective_of,
     our_gradients,
     our_outputs,
+    to_numpy,
 )
 
 from jaxgen.gan import objectives as gan_objectives
 from jaxgen.gan.learner import Hypers as GANHypers
 from jaxgen.gan.learner import cgan
-from jaxgen.interop.torch import to_numpy
 from jaxgen.types import Batch
 from jaxgen.vae.learner import Hypers as VAEHypers
 from jaxgen.vae.learner import vae
 
 torch = pytest.importorskip("torch")
-course = pytest.importorskip("experiments.course")
+course = pytest.importorskip("experiments.benchmark.course")
 theirs = pytest.importorskip("their_side")
 
 WIDTHS = (6, 5, 8, 7, 4)  # all different, so that axes cannot be mixed up
@@ -74,7 +74,7 @@ def test_training_agrees_in_float64(name):
         loss, outputs, statistics, grads = our_gradients(model, variables, inputs)
         after = to_numpy(model, {"params": grads, **statistics})
 
-        counts = theirs.count_normalised(network)
+        counts = theirs.count_normalized(network)
         expected = theirs.their_outputs(copy.deepcopy(network).train(), inputs)
         for our, their in zip(activate(model, outputs), expected, strict=True):
             assert_close(our, their, 1e-9)
@@ -104,7 +104,7 @@ def test_a_vae_agrees_after_ten_adam_steps_in_float64(name):
         state = like._replace(network=start(like.network, variables), kl_weight=jnp.ones(()))
         step = jax.jit(learner.step)
         optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
-        their_step = course.vae_step(network.train(), optimizer, KLD_WEIGHT)
+        their_step = course.vae_step(network.train(), optimizer, KL_WEIGHT)
 
         batch = random_batch(model)
         x = theirs.to_tensor(np.array(objective_of(model).observe(batch.image, KEY), float))
@@ -143,7 +143,9 @@ def test_both_networks_of_a_gan_agree_after_ten_adam_steps_in_float64():
         for t in range(10):
             key = jax.random.fold_in(KEY, t)
             state, metrics = step(state, batch, key)
-            label_key, noise_key, _ = jax.random.split(jax.random.split(key, 2)[0], 3)
+            generator_key, _ = jax.random.split(key, 2)
+            input_key, _ = jax.random.split(generator_key)
+            label_key, noise_key = jax.random.split(input_key)
             noise = np.array(jax.random.normal(noise_key, (BATCH, models[0].latent_dim)))
             fake_label = np.array(jax.random.randint(label_key, (BATCH,), 0, NUM_CLASSES))
             losses = their_step(real, label, torch.tensor(noise), torch.tensor(fake_label))
@@ -205,7 +207,7 @@ def test_gan_losses_agree_in_float64(objective):
 def test_outputs_and_losses_agree_in_float32_at_full_size(name, train):
     network, model, variables = theirs.pair(FULL[name.removesuffix("-lax")], torch.float32)
     if name == "conv-lax":
-        model = model.clone(conv="lax")
+        model = model.clone(implementation="lax")
     inputs = inputs_for(model, np.float32)
     expected = theirs.their_outputs(copy.deepcopy(network).train(train), inputs)
     if train:

@@ -1,12 +1,9 @@
 """The course's networks in the comparison with ours. Needs PyTorch."""
 
 import torch
-from our_side import KLD_WEIGHT
+from our_side import KL_WEIGHT, from_torch, model_for
 
-from experiments import course
-from jaxgen.gan.models import Discriminator
-from jaxgen.interop.layouts import model_for
-from jaxgen.interop.torch import from_torch
+from experiments.benchmark import course
 
 torch.set_num_threads(1)  # tests run side by side
 BATCH_NORMS = torch.nn.BatchNorm1d | torch.nn.BatchNorm2d
@@ -23,8 +20,6 @@ def pair(make_network, dtype):
             for tensor in (module.bias.data, module.running_mean):
                 tensor.uniform_(-1, 1)
     model = model_for(network.state_dict())
-    if isinstance(model, Discriminator):
-        model = model.clone(dropout_rate=0.0)
     return network, model, from_torch(model, network.state_dict())
 
 
@@ -49,11 +44,11 @@ def their_loss(network, inputs):
     image, other = map(to_tensor, inputs)
     outputs = network(image, other)
     if isinstance(outputs, tuple):
-        return course.vae_loss(outputs[0], image, outputs[1], outputs[2], KLD_WEIGHT)
+        return course.vae_loss(outputs[0], image, outputs[1], outputs[2], KL_WEIGHT)
     return torch.nn.functional.mse_loss(outputs, torch.ones_like(outputs))
 
 
-def count_normalised(network):
+def count_normalized(network):
     """Filled by the next forward pass: how many numbers each BatchNorm averages in a channel."""
     counts = {}
     for name, module in network.named_modules():

@@ -1,5 +1,6 @@
 """Epochs as scans: the same as a Python loop, every example once, exact after a resume."""
 
+from dataclasses import replace
 from functools import partial
 
 import chex
@@ -12,6 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from jaxgen.errors import InputError
 from jaxgen.training import loop
+from jaxgen.training.sharding import layout
 from jaxgen.types import Batch, Learner, create_train_state, traced_learning_rate
 
 SIZE = 53
@@ -129,10 +131,10 @@ def test_a_run_continued_from_any_chunk_ends_the_same_to_the_bit(stop):
 def test_a_run_is_traced_once_also_when_it_is_resumed():
     learner, shape = make_learner(), loop.EpochShape(2, 3, 8)
     state = learner.init(jax.random.key(0), 0.1)
-    counted = learner._replace(step=chex.assert_max_traces(learner.step, n=1))
+    counted = replace(learner, step=chex.assert_max_traces(learner.step, n=1))
     *_, chunk = run(counted, state, shape, num_epochs=2)
     chex.clear_trace_counter()
-    resumed = learner._replace(step=chex.assert_max_traces(learner.step, n=1))
+    resumed = replace(learner, step=chex.assert_max_traces(learner.step, n=1))
     *_, chunk = run(resumed, jax.tree.map(jnp.copy, chunk.state), shape, num_epochs=4)
     assert chunk.state.step == 24
 
@@ -149,3 +151,11 @@ def test_evaluation_draws_noise_of_its_own_for_each_batch():
     result = loop.evaluate(learner.evaluate, None, make_data(), key, batch_size=4)
     draws = [jax.random.normal(jax.random.fold_in(key, i), (4,)) for i in range(14)]
     assert_allclose(result["noise"], jnp.concatenate(draws)[:SIZE].mean(), rtol=1e-5)
+
+
+def test_kernels_of_a_single_run_are_concurrent_on_a_gpu_only(monkeypatch):
+    assert loop.compiler_options(layout()) == {}
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    option = {"xla_gpu_command_buffer_scheduling_mode": "CONCURRENT"}
+    assert loop.compiler_options(layout()) == option
+    assert loop.compiler_options(layout(2, "vmap")) == {}

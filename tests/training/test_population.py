@@ -13,8 +13,8 @@ import pytest
 
 from jaxgen.errors import InputError
 from jaxgen.training import loop
-from jaxgen.training.devices import layout
-from jaxgen.training.population import best_member, guarded, summarise
+from jaxgen.training.population import best_member, freeze_if_not_finite, summarize
+from jaxgen.training.sharding import layout
 from jaxgen.training.streaming import stream
 from jaxgen.types import Batch
 from jaxgen.vae import objectives
@@ -52,7 +52,7 @@ def train(model, seeds, rates, strategy=None, *, streamed=False, num_epochs=2):
     state = jax.jit(where.lift(learner.init, (0, 0)))(keys.init, hypers)
     data = jax.device_put(images())
     if streamed:
-        data = stream(images(), keys.order, SHAPE, where, lambda batch: batch)
+        data = stream(images(), keys.order, SHAPE, where)
     program = loop.trainer(learner.step, where)
     for chunk in loop.fit(
         program, state, data, keys, shape=SHAPE, num_epochs=num_epochs, layout=where
@@ -118,9 +118,11 @@ def test_the_guard_lets_nothing_in_that_is_not_finite():
 
     key, start = jax.random.key(0), jnp.int32(5)
     for loss, expected in ((1.0, 6), (jnp.nan, 5), (jnp.inf, 5)):
-        state, _ = guarded(chunk)(State(jnp.int32(5)), jnp.float32(loss), None, key, start)
+        state, _ = freeze_if_not_finite(chunk)(
+            State(jnp.int32(5)), jnp.float32(loss), None, key, start
+        )
         assert state.step == expected
-    behind, _ = guarded(chunk)(State(jnp.int32(4)), jnp.float32(1.0), None, key, start)
+    behind, _ = freeze_if_not_finite(chunk)(State(jnp.int32(4)), jnp.float32(1.0), None, key, start)
     assert behind.step == 4
 
 
@@ -135,7 +137,7 @@ def test_a_stream_trains_what_memory_trains_to_the_bit(seeds):
 
 def test_a_stream_goes_on_where_the_state_is():
     keys = loop.split_run_key(jax.random.key(0))
-    chunks = stream(images(), keys.order, SHAPE, layout(), lambda batch: batch)
+    chunks = stream(images(), keys.order, SHAPE, layout())
     from_start, later = chunks(0), chunks(3)
     whole = [next(from_start) for _ in range(5)]
     for expected in whole[3:]:
@@ -145,9 +147,9 @@ def test_a_stream_goes_on_where_the_state_is():
 def test_a_summary_is_numpys_over_those_who_are_left():
     values = np.array([3.0, np.nan, 1.0, 5.0])
     left = values[[0, 2, 3]]
-    assert summarise(values) == (left.mean(), left.std(ddof=1), 1.0, 5.0)
-    assert summarise(np.array([2.0])) == (2.0, 0.0, 2.0, 2.0)
-    assert np.isnan(summarise(np.array([np.nan]))).all()
+    assert summarize(values) == (left.mean(), left.std(ddof=1), 1.0, 5.0)
+    assert summarize(np.array([2.0])) == (2.0, 0.0, 2.0, 2.0)
+    assert np.isnan(summarize(np.array([np.nan]))).all()
     assert (best_member(values, "min"), best_member(values, "max")) == (2, 3)
     assert best_member(np.array([np.nan]), "min") is None
 
@@ -162,7 +164,7 @@ import sys; sys.path.insert(0, {tests!r})
 import jax, numpy as np, pytest
 from jaxgen.errors import InputError
 from jaxgen.training import loop
-from jaxgen.training.devices import layout
+from jaxgen.training.sharding import layout
 from jaxgen.training.streaming import own_part
 from test_population import SHAPE, train, images, MODELS
 from jaxgen.vae import objectives

@@ -126,7 +126,7 @@ def test_course_loss_is_a_scaled_gaussian_elbo(rng, activation):
     x = objective.observe(jnp.asarray(rng.integers(0, 256, (3, 8, 8, 1)), jnp.uint8), None)
     kl = jnp.float32(rng.uniform(0, 30, 3))
     log_normalizer = 0.5 * 64 * np.log(2 * np.pi * 64 * weight / 2)
-    elbo = objective.nll(output, x) - log_normalizer + kl
+    elbo = objective.reconstruction(output, x) - log_normalizer + kl
     assert_allclose(objective.loss(output, x, kl), weight * elbo, rtol=1e-4)
 
 
@@ -164,7 +164,7 @@ def test_learned_variance_is_the_decoders_and_has_a_floor(rng):
     assert logvar.min() == -6
     expected = -scipy.stats.norm.logpdf(x, mean, np.exp(logvar / 2)).sum()
     output = jnp.float32(np.concatenate([scipy.special.logit(mean), raw], -1))
-    assert_allclose(objective.nll(output, jnp.float32(x)), [expected], rtol=1e-4)
+    assert_allclose(objective.reconstruction(output, jnp.float32(x)), [expected], rtol=1e-4)
     assert_allclose(objective.mean(output), mean, rtol=1e-5)
 
 

@@ -1,0 +1,121 @@
+"""The contenders of the benchmark: one workload as jaxgen, plain Flax and PyTorch train it.
+
+Every step does all that the course's does: it gathers a uint8 batch from memory, scales it, draws
+the noise, and updates with Adam.
+"""
+
+import importlib.util
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int
+
+from experiments.benchmark.timing import NUM_SINGLE_STEPS, Contender
+from experiments.benchmark.workloads import CHUNK_STEPS, Workload, make_learner, random_data
+from jaxgen.convolution import Implementation
+from jaxgen.training import loop, memory
+from jaxgen.training.sharding import Layout, layout, put
+from jaxgen.types import Batch, State
+
+NUM_NAIVE_STEPS = 2  # XLA:CPU's own convolution in a loop takes seconds for each
+EAGER = "PyTorch eager"
+COMPILED = "torch.compile"
+CUDA_GRAPHS = "torch.compile, CUDA graphs"
+PYTORCH = (EAGER, COMPILED, CUDA_GRAPHS)
+
+
+def contenders(workload: Workload) -> dict[str, Callable[[], Contender]]:
+    """A function for each contender that builds it, by name.
+
+    Without convolutions, plain Flax in a scan is what jaxgen runs, and not listed.
+    """
+    on_cpu = jax.default_backend() == "cpu"
+    makers: dict[str, Callable[[], Contender]] = {"jaxgen": partial(in_scan, workload)}
+    if has_torch():
+        makers[EAGER] = partial(pytorch, workload)
+        makers[COMPILED] = partial(pytorch, workload, mode="default")
+        if not on_cpu:
+            makers[CUDA_GRAPHS] = partial(pytorch, workload, mode="reduce-overhead")
+    if workload.model == "conv VAE":
+        num_steps = NUM_NAIVE_STEPS if on_cpu else CHUNK_STEPS
+        makers["plain Flax by steps"] = partial(by_steps, workload, "lax")
+        makers["plain Flax in scan"] = partial(in_scan, workload, "lax", num_steps)
+    return makers
+
+
+def has_torch() -> bool:
+    """Whether PyTorch is installed. Does not import it, since that takes time and memory."""
+    return importlib.util.find_spec("torch") is not None
+
+
+def pytorch(workload: Workload, *, mode: str | None = None) -> Contender:
+    """The course's PyTorch code, which is imported only here."""
+    from experiments.benchmark.pytorch import training
+
+    return training(workload, mode)
+
+
+def in_scan(
+    workload: Workload,
+    implementation: Implementation | None = None,
+    num_steps: int = CHUNK_STEPS,
+    where: Layout | None = None,
+) -> Contender:
+    """The program that the experiments run: a scan over steps that donates its state.
+
+    With a layout for a population, the steps of all members count. Raises MemoryError if the
+    device has not enough memory for it.
+    """
+    where = where or layout()
+    members = () if where.num_members is None else (where.num_members,)
+    learner, hypers = make_learner(workload, implementation)
+    images, labels, order = random_data(workload)
+    data = Batch(*put((images, labels), where.shared))
+    rows = put(np.broadcast_to(order[:num_steps], (*members, *order[:num_steps].shape)), where.rows)
+    keys = jax.jit(
+        where.lift(lambda seed: loop.split_run_key(jax.random.key(seed)), (0,)),
+        out_shardings=where.members,
+    )(np.arange(math.prod(members), dtype=np.uint32).reshape(members))
+    hypers = jax.tree.map(lambda value: np.full(members, value, np.float32), hypers)
+    init = jax.jit(where.lift(learner.init, (0, 0)), out_shardings=where.members)
+    shapes = jax.eval_shape(init, keys.init, hypers)
+    trainer: Any = loop.trainer(learner.step, where)
+    train = trainer.lower(shapes, data, rows, keys.step, np.int32(0)).compile()
+    if (use := memory.memory_use(train).total) > memory.device_bytes():
+        raise MemoryError(f"it needs {use / 1e9:.1f} GB, more than the device has")
+    state, step = init(keys.init, hypers), 0
+
+    def run() -> None:
+        nonlocal state, step
+        state, metrics = train(state, data, rows, keys.step, np.int32(step))
+        step += num_steps
+        jax.device_get(metrics)
+
+    return Contender(run, num_steps * math.prod(members))
+
+
+def by_steps(workload: Workload, implementation: Implementation) -> Contender:
+    """A Python loop around a jitted step that donates its state."""
+    learner, hypers = make_learner(workload, implementation)
+    images, labels, order = random_data(workload)
+    data, rows = Batch(jnp.asarray(images), jnp.asarray(labels)), list(jnp.asarray(order))
+    keys = loop.split_run_key(jax.random.key(0))
+    state = jax.jit(learner.init)(keys.init, hypers)
+
+    @partial(jax.jit, donate_argnums=0)
+    def step(state: State, indices: Int[Array, "b"]) -> tuple[State, dict[str, Array]]:
+        batch = jax.tree.map(lambda array: array[indices], data)
+        return learner.step(state, batch, jax.random.fold_in(keys.step, state.step))
+
+    def run() -> None:
+        nonlocal state
+        for row in rows[:NUM_SINGLE_STEPS]:
+            state, _ = step(state, row)
+        jax.block_until_ready(state)
+
+    return Contender(run, NUM_SINGLE_STEPS)

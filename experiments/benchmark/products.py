@@ -1,0 +1,64 @@
+"""The matrix products of a training step, with nothing between them.
+
+The floor charges them at the rate of a large square product, which long and narrow matrices do not
+reach. What a step takes beyond its products are copies, normalization, activations and Adam.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.extend.core import JaxprEqn
+from jaxtyping import Array
+
+from experiments.benchmark.timing import NUM_SINGLE_STEPS, Contender
+from experiments.benchmark.workloads import Workload, make_learner
+from jaxgen.convolution import matmul_p
+from jaxgen.types import Batch
+
+PRIMITIVES = ("dot_general", matmul_p.name)
+
+
+def of_step(workload: Workload) -> list[JaxprEqn]:
+    """The products of jaxgen's training step in the order of the program, with their shapes."""
+    learner, hypers = make_learner(workload)
+    key, num = jax.random.key(0), workload.batch_size
+    state = jax.eval_shape(learner.init, key, hypers)
+    batch = Batch(jnp.zeros((num, *workload.image_shape), jnp.uint8), jnp.zeros(num, jnp.int32))
+    equations = jax.make_jaxpr(learner.step)(state, batch, key).eqns
+    return [equation for equation in equations if equation.primitive.name in PRIMITIVES]
+
+
+def matmuls_only(workload: Workload) -> Contender:
+    """Steps that compute each product of a training step once, on operands of their own.
+
+    Each step is a program of its own, since XLA would move constant work out of a loop. So the
+    timing is meaningful on a CPU only: an accelerator would wait for the next program.
+    """
+    equations = of_step(workload)
+
+    # Results overwrite the previous ones, as in a training step: fresh memory would cost more.
+    @partial(jax.jit, donate_argnums=0, keep_unused=True)
+    def multiply(last: list[Array], operands: list[list[Array]]) -> list[Array]:
+        del last
+        return [
+            equation.primitive.bind(*factors, **equation.params)
+            for equation, factors in zip(equations, operands, strict=True)
+        ]
+
+    operands = [_arrays(equation.invars) for equation in equations]
+    results = [_arrays(equation.outvars)[0] for equation in equations]
+
+    def run() -> None:
+        nonlocal results
+        for _ in range(NUM_SINGLE_STEPS):
+            results = multiply(results, operands)
+        jax.block_until_ready(results)
+
+    return Contender(run, NUM_SINGLE_STEPS)
+
+
+def _arrays(variables: Sequence[Any]) -> list[Array]:
+    return [jnp.ones(variable.aval.shape, variable.aval.dtype) for variable in variables]

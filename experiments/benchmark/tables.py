@@ -1,0 +1,111 @@
+"""The committed results of the benchmarks as Markdown tables."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+
+def benchmark_table(results: Path) -> str:
+    """The time of a training step: a row for each workload of each `benchmark_*.json`.
+
+    The figure for `torch.compile` is that of its faster mode.
+    """
+    rows = [
+        "| training step | jaxgen, ms | PyTorch eager | torch.compile "
+        "| speedup over the faster of both | plain Flax in scan | products / step | floor / step |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for path in sorted(results.glob("benchmark_*.json")):
+        result = json.loads(path.read_text())
+        device = describe_device(result["environment"])
+        rows += [_benchmark_row(record, device) for record in result["workloads"].values()]
+    return "\n".join(rows)
+
+
+def _benchmark_row(record: dict[str, Any], device: str) -> str:
+    steps = record["milliseconds_per_step"]
+    ours = steps["jaxgen"]
+    eager, compiled, flax = (
+        min(
+            (step["median"] for name, step in steps.items() if name.startswith(prefix)),
+            default=None,
+        )
+        for prefix in ("PyTorch eager", "torch.compile", "plain Flax in scan")
+    )
+    ratios = [other / ours["median"] for other in (eager, compiled) if other is not None]
+    eager, compiled, flax = (
+        "" if other is None else three_digits(other) for other in (eager, compiled, flax)
+    )
+    products = f"{record['products']['share_of_step']:.0%}" if "products" in record else ""
+    return (
+        f"| {record['title']}, {device} "
+        f"| {three_digits(ours['median'])} "
+        f"({three_digits(ours['min'])} to {three_digits(ours['max'])}) "
+        f"| {eager} | {compiled} | {f'**{min(ratios):.2f}**' if ratios else ''} | {flax} "
+        f"| {products} | {record['floor']['share_of_step']:.0%} |"
+    )
+
+
+def population_table(results: Path) -> str:
+    """Populations of eight against eight single runs: a row for each workload that has them."""
+    rows = [
+        "| 8 runs | single runs in turn, steps/s | map / single | vmap / single "
+        "| one study, start to end | 8 processes, start to end |",
+        "|---|---|---|---|---|---|",
+    ]
+    for path in sorted(results.glob("population_*.json")):
+        result = json.loads(path.read_text())
+        device = describe_device(result["environment"])
+        rows += [
+            _population_row(record, device)
+            for record in result["workloads"].values()
+            if "8" in record["member_steps_per_second"]
+        ]
+    return "\n".join(rows)
+
+
+def _population_row(record: dict[str, Any], device: str) -> str:
+    rates = record["member_steps_per_second"]["8"]
+    together = [
+        f"**{rates[name]['share_of_single']:.2f}**" if name in rates else ""
+        for name in ("map", "vmap")
+    ]
+    study = record.get("study", {})
+    seconds = [f"{study[name]:.0f} s" if study else "" for name in ("seconds", "processes_seconds")]
+    single = f"{rates['8 single runs']['median']:.0f}"
+    title = f"{record['title']}, {device}"
+    return f"| {' | '.join([title, single, *together, *seconds])} |"
+
+
+def stream_table(results: Path) -> str:
+    """The cost of streaming: a row for each workload of each `stream_*.json`."""
+    rows = [
+        "| training step | from memory, ms | streamed, ms | streamed / memory "
+        "| source only, images/s |",
+        "|---|---|---|---|---|",
+    ]
+    for path in sorted(results.glob("stream_*.json")):
+        result = json.loads(path.read_text())
+        for record in result["workloads"].values():
+            steps = record["milliseconds_per_step"]
+            rows.append(
+                f"| {record['title']}, {describe_device(result['environment'])} "
+                f"| {steps['memory']['median']:.2f} | {steps['stream']['median']:.2f} "
+                f"| **{record['stream_to_memory']:.3f}** "
+                f"| {record['source_images_per_second']:,.0f} |"
+            )
+    return "\n".join(rows)
+
+
+def three_digits(number: float) -> str:
+    """A positive number to three significant digits, or to whole numbers from a thousand on."""
+    decimals = max(0, 2 - math.floor(math.log10(number)))
+    return f"{number:.{decimals}f}"
+
+
+def describe_device(environment: dict[str, Any]) -> str:
+    """The number of CPU cores, or the number and kind of accelerators."""
+    if environment["backend"] == "cpu":
+        return f"{environment['cpu_count']} CPU cores"
+    return f"{environment['num_devices']} x {environment['device']}"

@@ -1,0 +1,163 @@
+"""Fill the tables of the README files from the committed results.
+
+    python -m experiments.readme_tables
+
+A result is the `result.json` of a finished run, copied to `experiments/results/`, or the output of
+`python -m experiments.benchmark --output`. A table is filled wherever its name stands between
+`<!-- table: NAME -->` and `<!-- end -->`.
+"""
+
+import json
+import re
+import statistics
+from pathlib import Path
+from typing import Any
+
+from experiments.benchmark.tables import (
+    benchmark_table,
+    describe_device,
+    population_table,
+    stream_table,
+)
+
+EXPERIMENTS = Path(__file__).parent
+RESULTS = EXPERIMENTS / "results"
+DOCUMENTS = (
+    EXPERIMENTS.parent / "README.md",
+    EXPERIMENTS / "README.md",
+    EXPERIMENTS / "benchmark" / "README.md",
+)
+
+
+def main_table(results: Path) -> str:
+    """The scores of the main commands: a row for each population in `main_*.json`."""
+    rows = ["| command | score | training of each seed |", "|---|---|---|"]
+    for path in sorted(results.glob("main_*.json"), reverse=True):
+        result = json.loads(path.read_text())
+        metrics, num_seeds = result["metrics"], result["training"]["num_seeds"]
+        minutes = result["training_seconds"] / 60 / num_seeds
+        rows.append(
+            f"| `{_base_command(result)}` | {_score(metrics['summary'])} "
+            f"| {result['facts']['dataset']}, {metrics['epoch']} epochs, {minutes:.1f} min on "
+            f"{describe_device(result['environment'])} |"
+        )
+    return "\n".join(rows)
+
+
+def _base_command(result: dict[str, Any]) -> str:
+    """The command without its number of seeds."""
+    return re.sub(r" --num-seeds \d+", "", result["environment"]["command"])
+
+
+def _score(summary: dict[str, Any]) -> str:
+    """Mean and standard deviation of whatever the recipe is judged by."""
+    if "test/recognized" in summary:
+        share = summary["test/recognized"]
+        return f"**{share['mean']:.1%}** ± {share['std']:.1%} of samples recognized"
+    bound = summary["test/negative_elbo_nats"]
+    return f"negative ELBO **{bound['mean']:.2f}** ± {bound['std']:.2f} nats"
+
+
+def vae_table(results: Path) -> str:
+    """The scores of VAEs: a row for each `vae_*.json`."""
+    rows = ["| command | test negative ELBO (nats) | training |", "|---|---|---|"]
+    rows += [_vae_row(json.loads(path.read_text())) for path in sorted(results.glob("vae_*.json"))]
+    return "\n".join(rows)
+
+
+def _vae_row(result: dict[str, Any]) -> str:
+    environment, metrics = result["environment"], result["metrics"]
+    return (
+        f"| `{environment['command']}` "
+        f"| **{metrics['test/negative_elbo_nats']:.2f}** "
+        f"| {result['facts']['dataset']}, seed {result['training']['seed']}, "
+        f"{metrics['epoch']} epochs, {_minutes(result)} on {describe_device(environment)} |"
+    )
+
+
+def cgan_table(results: Path) -> str:
+    """The scores of cGANs: a row for each command, over the seeds of its `cgan_*.json`."""
+    rows = [
+        "| command | samples recognized as the requested class | seeds | training |",
+        "|---|---|---|---|",
+    ]
+    by_command: dict[str, list[dict[str, Any]]] = {}
+    for path in sorted(results.glob("cgan_*.json")):
+        result = json.loads(path.read_text())
+        command = re.sub(r" --seed \d+", "", result["environment"]["command"])
+        by_command.setdefault(command, []).append(result)
+    rows += [_cgan_row(command, of_seeds) for command, of_seeds in by_command.items()]
+    return "\n".join(rows)
+
+
+def _cgan_row(command: str, of_seeds: list[dict[str, Any]]) -> str:
+    first = of_seeds[0]
+    shares = [result["metrics"]["test/recognized"] for result in of_seeds]
+    spread = f" ± {statistics.stdev(shares):.2%}" if len(shares) > 1 else ""
+    seeds = ", ".join(str(result["training"]["seed"]) for result in of_seeds)
+    return (
+        f"| `{command}` | **{statistics.mean(shares):.2%}**{spread} "
+        f"({first['metrics']['test/recognized_real']:.2%} of real test images) | {seeds} "
+        f"| {first['facts']['dataset']}, {first['metrics']['epoch']} epochs, "
+        f"{_minutes(*of_seeds)} on {describe_device(first['environment'])} |"
+    )
+
+
+def study_table(results: Path) -> str:
+    """The scores of populations: a row for each `study_*.json`."""
+    rows = [
+        "| command | test negative ELBO (nats) | best and worst | training |",
+        "|---|---|---|---|",
+    ]
+    for path in sorted(results.glob("study_*.json")):
+        result = json.loads(path.read_text())
+        environment, metrics = result["environment"], result["metrics"]
+        score = metrics["summary"]["test/negative_elbo_nats"]
+        rows.append(
+            f"| `{environment['command']}` | **{score['mean']:.2f}** ± {score['std']:.2f} "
+            f"| {score['min']:.2f}, {score['max']:.2f} "
+            f"| {result['facts']['dataset']}, {result['training']['num_seeds']} seeds, "
+            f"{metrics['epoch']} epochs, {_minutes(result)} on {describe_device(environment)} |"
+        )
+    return "\n".join(rows)
+
+
+def _minutes(*results: dict[str, Any]) -> str:
+    """The mean training time."""
+    return f"{statistics.mean(result['training_seconds'] for result in results) / 60:.1f} min"
+
+
+TABLES = {
+    "main": main_table,
+    "vae": vae_table,
+    "cgan": cgan_table,
+    "study": study_table,
+    "benchmark": benchmark_table,
+    "population": population_table,
+    "stream": stream_table,
+}
+START = "<!-- table: "
+MARKED = re.compile(rf"({START}(\w+) -->\n)((?!{START}).)*?(<!-- end -->)", re.DOTALL)
+
+
+def fill(text: str, results: Path) -> str:
+    """Replace every table between markers by a new one; the rest of the text is kept.
+
+    Raises ValueError for a table of an unknown name, or without its end.
+    """
+
+    def new_table(match: re.Match[str]) -> str:
+        start, name, _, end = match.groups()
+        if name not in TABLES:
+            raise ValueError(f"There is no table {name}: choose from {', '.join(TABLES)}.")
+        return f"{start}{TABLES[name](results)}\n{end}"
+
+    filled, num_tables = MARKED.subn(new_table, text)
+    if num_tables != text.count(START):
+        raise ValueError("A table lacks the line <!-- end -->.")
+    return filled
+
+
+if __name__ == "__main__":
+    for path in DOCUMENTS:
+        path.write_text(fill(path.read_text(), RESULTS))

@@ -1,0 +1,29 @@
+"""Arguments that the commands on a run have in common."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from jaxgen.recipes import registry
+from jaxgen.types import CheckpointChoice
+
+if TYPE_CHECKING:
+    from jaxgen.runner.load import Run
+
+RunDir = Annotated[Path, tyro.conf.Positional]
+RecipeModule = str | None
+
+
+def load(run_dir: Path, checkpoint: CheckpointChoice, module: str | None) -> "Run":
+    """Open a run whose recipe is registered, or the `RECIPE` of a module."""
+    from jaxgen.runner.load import load_run  # imports Orbax, which takes longer than --help may
+
+    return load_run(run_dir, checkpoint, None if module is None else from_module(module))
+
+
+def from_module(module: str) -> registry.Recipe:
+    """The recipe of a module, which may lie in the working directory."""
+    sys.path.insert(0, "")
+    return registry.from_module(module)

@@ -1,0 +1,55 @@
+"""`jaxgen extract`: a member of a population becomes a run of its own."""
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from jaxgen.commands.arguments import RecipeModule, RunDir, load
+from jaxgen.runner import recorded
+from jaxgen.runner.epochs import score
+from jaxgen.runs import directory, environment, records
+from jaxgen.types import CheckpointChoice
+
+
+def extract(
+    run_dir: RunDir,
+    index: Annotated[int, tyro.conf.Positional],
+    new_dir: Annotated[Path, tyro.conf.Positional],
+    checkpoint: CheckpointChoice = "latest",
+    recipe: RecipeModule = None,
+) -> None:
+    """Take one member out of a population, as a run of its own.
+
+    It has the member's options, records, pictures and state, and can be resumed and exported like
+    any other run.
+
+    Args:
+        run_dir: Directory of the population.
+        index: Number of the member, from 0.
+        new_dir: Directory of the new run; nothing may exist there.
+        checkpoint: Checkpoint to take: latest, best (by the mean over the members), or a step.
+        recipe: Module with the recipe of the run, if it is neither built in nor registered.
+    """
+    from jaxgen.pictures import curves
+    from jaxgen.training.checkpoint import open_manager, save
+
+    run = load(run_dir, checkpoint, recipe).member(index)
+    directory.create(new_dir, overwrite=False)
+    pictures = directory.member_path(run_dir, index)
+    if pictures.is_dir():
+        shutil.copytree(pictures, new_dir, dirs_exist_ok=True)
+    shutil.copy(directory.environment_path(run_dir), directory.environment_path(new_dir))
+    recorded.write(new_dir, run.recipe, run.options, run.facts)
+    environment.record_start(new_dir, member=index)
+    for record in run.metrics:
+        records.append_metrics(new_dir, record)
+    best = run.recipe.best
+    metric = score(run.metrics[-1], best) if run.metrics else float("nan")
+    with open_manager(directory.checkpoints_path(new_dir), best, run.recipe.mode) as manager:
+        save(manager, run.step, run.state, {best: metric})
+    if run.metrics:
+        records.write_result(new_dir)
+        curves.curves(new_dir / "curves.png", run.metrics, run.recipe.panels)
+    print(f"member {index} as a run of its own, after {run.step} steps: {new_dir}")

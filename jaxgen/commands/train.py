@@ -1,0 +1,64 @@
+"""Train a recipe: the command line of the scripts in `experiments` and of `jaxgen train`."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxgen import console
+from jaxgen.commands.arguments import from_module
+from jaxgen.errors import InputError
+from jaxgen.recipes import registry
+from jaxgen.recipes.recipe import ConfigT, Recipe
+from jaxgen.runner.command_line import defaults, parse
+from jaxgen.runs.config_file import read_config
+
+
+def main(
+    recipe: Recipe[ConfigT],
+    config: ConfigT | None = None,
+    *,
+    program: str | None = None,
+    args: Sequence[str] | None = None,
+    **sections: Any,
+) -> None:
+    """Train with these settings, except for what the command line says.
+
+    `data` and `training` take options of every recipe that differ from their defaults.
+    """
+    from jaxgen.runner.train import train  # imports Orbax, which takes longer than --help may
+
+    program = program or f"python -m experiments.{Path(sys.argv[0]).stem}"
+    with console.report_errors():
+        train(recipe, parse(recipe, defaults(recipe, config, **sections), program, args))
+
+
+def train_command(args: Sequence[str]) -> None:
+    """`jaxgen train RECIPE`, or --recipe MODULE or --resume RUN_DIR in its place."""
+    if list(args) in ([], ["-h"], ["--help"]):
+        print(USAGE.format("\n".join(f"  jaxgen train {name}" for name in registry.names())))
+        return
+    with console.report_errors():
+        recipe, args = choose_recipe(args)
+    main(recipe, program=f"jaxgen train {recipe.name}", args=args)
+
+
+def choose_recipe(args: Sequence[str]) -> tuple[Recipe, list[str]]:
+    """The recipe that the arguments name, and the other arguments."""
+    args = list(args)
+    if "--recipe" in args[:-1]:
+        at = args.index("--recipe")
+        return from_module(args[at + 1]), args[:at] + args[at + 2 :]
+    if not args[0].startswith("-"):
+        return registry.find(args[0]), args[1:]
+    if "--resume" in args[:-1]:
+        run_dir = Path(args[args.index("--resume") + 1])
+        return registry.find(str(read_config(run_dir)["recipe"])), args
+    raise InputError(f"Name a recipe first: {', '.join(registry.names())}, or --recipe MODULE.")
+
+
+USAGE = """Train a recipe; add --help to any of these for its options:
+
+{}
+  jaxgen train --recipe MODULE     a module with a RECIPE of your own
+  jaxgen train --resume RUN_DIR    the recipe of the run"""

@@ -1,0 +1,189 @@
+"""Files of PyTorch weights: checkpoints as they are found, state dicts as they are written."""
+
+import io
+import re
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxgen.errors import InputError
+from jaxgen.interop.torch import import_torch
+from jaxgen.torch_layers import StateDict
+
+# Classes of values that checkpoints often hold beside the weights. They are not read.
+NOT_READ = (
+    "argparse.Namespace",
+    "numpy._core.multiarray._reconstruct",
+    "numpy._core.multiarray.scalar",
+    "numpy.core.multiarray._reconstruct",
+    "numpy.core.multiarray.scalar",
+    "numpy.dtype",
+    "numpy.ndarray",
+    "pathlib.PosixPath",
+    "pathlib._local.PosixPath",
+    "pathlib.WindowsPath",
+    "pathlib._local.WindowsPath",
+)
+
+
+class Weights(NamedTuple):
+    """The state dict in a file."""
+
+    arrays: StateDict
+    """float32 arrays by name; those of several networks as `network.name`."""
+    notice: str
+    """What was changed while reading, in words; empty if nothing was."""
+
+
+def load(path: Path) -> Weights:
+    """Read the weights of a PyTorch or safetensors file, whatever its suffix.
+
+    The state dict may lie under any key of a checkpoint; optimizers, counters and all that is not a
+    tensor are left out. Weights of another precision are cast to float32. Raises InputError for a
+    file that holds no weights, is damaged or could execute code when loaded, and for weights that
+    are not finite.
+    """
+    tensors = _tensors(_read(path))
+    if not tensors:
+        raise InputError(f"{path} holds no state dict: save `model.state_dict()` and try again.")
+    types = sorted({_type_name(value) for value in tensors.values()} - {"float32"})
+    return Weights(
+        arrays={name: _to_float32(path, name, value) for name, value in tensors.items()},
+        notice=f"weights are {' and '.join(types)}: cast to float32" if types else "",
+    )
+
+
+def save(path: Path, state_dict: Mapping[str, np.ndarray]) -> None:
+    """Write a state dict that PyTorch can load, in the format of the suffix.
+
+    The file is written completely or not at all. Raises InputError for an unknown suffix or a
+    missing directory, and the OSError of a full disk.
+    """
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"There is no directory {path.parent}: make it, then try again.")
+    arrays = {name: np.asarray(array, order="C") for name, array in state_dict.items()}
+    match path.suffix:
+        case ".safetensors":
+            data = _import_safetensors().numpy.save(arrays)
+        case ".pt" | ".pth" | ".ckpt":
+            torch = import_torch()
+            tensors = {name: torch.tensor(array) for name, array in arrays.items()}
+            buffer = io.BytesIO()
+            torch.save({"state_dict": tensors} if path.suffix == ".ckpt" else tensors, buffer)
+            data = buffer.getvalue()
+        case _:
+            raise InputError(f"{path}: weights are written to .pt, .pth, .ckpt and .safetensors.")
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> Any:
+    """Read the file in the format that its first bytes indicate."""
+    try:
+        if not path.is_file():
+            raise InputError(f"{path} is not a file: give one that holds PyTorch weights.")
+        with path.open("rb") as file:
+            start = file.read(9)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from None
+    if start[8:] == b"{":  # after the length of the header, which is JSON
+        return _read_safetensors(path)
+    if start.startswith((b"PK", b"\x80")):  # a zip archive, or a pickle as PyTorch wrote it before
+        return _read_pickled(path)
+    raise InputError(f"{path} is damaged, or not a file of weights.")
+
+
+def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    safetensors = _import_safetensors()
+    try:
+        return safetensors.numpy.load_file(path)
+    except Exception as error:  # of any class, since the file may be anything
+        raise InputError(f"{path} is damaged or not supported: {error}") from None
+
+
+def _read_pickled(path: Path) -> Any:
+    torch = import_torch()
+    not_read = torch.serialization.safe_globals([(_NotRead, name) for name in NOT_READ])
+    try:
+        if zipfile.is_zipfile(path):
+            _check_checksums(path)
+        # PyTorch would go by the suffix of a path, and warns of some files before it fails.
+        with path.open("rb") as file, not_read, warnings.catch_warnings(action="ignore"):
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # of any class, since the file may be anything
+        if foreign := re.search(r"GLOBAL ([\w.]+)", str(error)):
+            raise InputError(
+                f"{path} holds {foreign[1]}, and files that could execute code when loaded are "
+                "rejected: save `model.state_dict()` alone."
+            ) from None
+        raise InputError(f"{path} is damaged, or not a file of weights.") from None
+
+
+def _check_checksums(path: Path) -> None:
+    """Raise BadZipFile if the bytes have changed; PyTorch does not verify its own checksums."""
+    with zipfile.ZipFile(path) as archive:
+        has_checksums = any(entry.CRC for entry in archive.infolist())  # PyTorch can write none
+        if has_checksums and archive.testzip() is not None:
+            raise zipfile.BadZipFile
+
+
+class _NotRead:
+    """A stand-in for a value of another class, which ignores its arguments and its state."""
+
+    def __new__(cls, *_: Any) -> "_NotRead":
+        return object.__new__(cls)
+
+    def __setstate__(self, _: Any) -> None:
+        pass
+
+
+def _tensors(checkpoint: Any) -> dict[str, Any]:
+    """The tensors of all state dicts in a checkpoint, as `key.name` if there are several.
+
+    A state dict maps names to floating-point tensors, not all of them scalars. Tensors beside a
+    state dict (a loss, a random state) are not weights, nor are those of an optimizer.
+    """
+    if not isinstance(checkpoint, Mapping) or "param_groups" in checkpoint:
+        return {}
+    items = [(key, value) for key, value in checkpoint.items() if isinstance(key, str)]
+    inner = {key: tensors for key, value in items if (tensors := _tensors(value))}
+    if len(inner) == 1:
+        return next(iter(inner.values()))
+    if inner:
+        return {f"{key}.{name}": v for key, tensors in inner.items() for name, v in tensors.items()}
+    tensors = {name: value for name, value in items if "float" in _type_name(value)}
+    return tensors if any(value.ndim for value in tensors.values()) else {}
+
+
+def _type_name(value: Any) -> str:
+    """The type of the numbers of an array or a tensor; empty if `value` is neither."""
+    return str(getattr(value, "dtype", "")).removeprefix("torch.")
+
+
+def _to_float32(path: Path, name: str, value: Any) -> np.ndarray:
+    try:
+        array = value.float().numpy(force=True) if hasattr(value, "float") else value
+    except (RuntimeError, TypeError):
+        raise InputError(f"{path}: {name} is not a dense tensor.") from None
+    with np.errstate(over="ignore"):
+        array = np.asarray(array, np.float32)
+    if not np.isfinite(array).all():
+        raise InputError(f"{path}: {name} has values that are NaN or infinite as float32.")
+    return array
+
+
+def _import_safetensors() -> ModuleType:
+    try:
+        import safetensors.numpy
+    except ImportError:
+        raise InputError("This needs safetensors: pip install 'jaxgen[torch]'") from None
+    return safetensors

@@ -1,0 +1,39 @@
+"""Conversions between 8-bit pixels and the ranges that networks compute in."""
+
+import numpy as np
+from jaxtyping import Array, Shaped, UInt8
+
+from jaxgen.errors import InputError
+from jaxgen.types import SymmetricImages, UnitImages
+
+
+def to_unit(image: Shaped[Array, "n h w c"]) -> UnitImages:
+    """0 to 255 as [0, 1], the range of a sigmoid."""
+    return image / 255
+
+
+def to_symmetric(image: Shaped[Array, "n h w c"]) -> SymmetricImages:
+    """0 to 255 as [-1, 1], the range of a tanh."""
+    return image / 127.5 - 1
+
+
+def symmetric_to_unit(x: SymmetricImages) -> UnitImages:
+    """[-1, 1] as [0, 1]."""
+    return (x + 1) / 2
+
+
+def to_uint8(x: Shaped[np.ndarray, "*n h w c"]) -> UInt8[np.ndarray, "*n h w c"]:
+    """[0, 1] as 0 to 255, rounded; what lies outside is clipped."""
+    return np.round(np.clip(x, 0, 1) * 255).astype(np.uint8)
+
+
+def pad_to(image: UInt8[np.ndarray, "n h w c"], size: int) -> UInt8[np.ndarray, "n s s c"]:
+    """Center images in a black square of `size` pixels. Raises InputError if they are larger."""
+    height, width = image.shape[1:3]
+    if height > size or width > size:
+        raise InputError(
+            f"Images of {height}x{width} pixels do not fit --image-size {size}: choose a size of "
+            f"at least {max(height, width)}."
+        )
+    margins = [((size - n) // 2, (size - n + 1) // 2) for n in (height, width)]
+    return np.pad(image, [(0, 0), *margins, (0, 0)])

@@ -1,0 +1,1 @@
+"""Recipes: what a run of a model family consists of."""

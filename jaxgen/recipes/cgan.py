@@ -1,0 +1,272 @@
+"""The recipe of the conditional GAN."""
+
+import dataclasses
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from jax import random
+from jaxtyping import Array, Key, PyTree
+
+from jaxgen.errors import InputError, require_not_negative, require_positive
+from jaxgen.evaluation import classifier
+from jaxgen.evaluation.classifier import Classifier
+from jaxgen.evaluation.collapse import collapse
+from jaxgen.gan import objectives, torch_names
+from jaxgen.gan.learner import GANState, Hypers, adam, cgan
+from jaxgen.gan.models import Discriminator, Generator
+from jaxgen.interop.torch import split_networks
+from jaxgen.pictures import grids
+from jaxgen.recipes.recipe import (
+    Budget,
+    Drawn,
+    Facts,
+    Networks,
+    Recipe,
+    Record,
+    Task,
+    TorchNames,
+    format_metric,
+)
+from jaxgen.runs.directory import samples_path
+from jaxgen.torch_layers import Entry, StateDict
+from jaxgen.training import loop
+from jaxgen.training.schedules import cosine_decay
+from jaxgen.types import Batch, Learner, Metrics
+
+BEST = "test/recognized"
+EVALUATION_BATCH = 500
+NUM_CLASSIFIED = 10_000
+NUM_CLASSIFIER_IMAGES = 60_000  # of the training set: all of MNIST
+NUM_CLASSIFIER_STEPS = 2400  # four epochs of MNIST
+SAMPLES_PER_CLASS = 10
+WARM_UP_STEPS = 1000  # before which the moving average of the generator says little
+
+OBJECTIVES = {
+    "least-squares": objectives.least_squares,
+    "minimax": objectives.minimax,
+    "non-saturating": objectives.non_saturating,
+    "hinge": objectives.hinge,
+    "wasserstein": objectives.wasserstein,
+}
+PENALTIES = {"none": None, "gradient": objectives.gradient_penalty, "r1": objectives.r1}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Train a conditional GAN, and let a classifier check whether it draws what it should."""
+
+    objective: Literal["least-squares", "minimax", "non-saturating", "hinge", "wasserstein"] = (
+        "non-saturating"
+    )
+    """The losses of the two networks."""
+    penalty: Literal["none", "gradient", "r1"] = "none"
+    """On the discriminator's gradient: between real images and fakes, or at real images."""
+    penalty_weight: float = 10.0
+    """Weight of the penalty."""
+    num_discriminator_steps: int = 1
+    """Updates of the discriminator per update of the generator; they share a batch."""
+    label_smoothing: float = 0.0
+    """Share of the real images that the discriminator is to classify as fake."""
+    ema_decay: float | None = 0.999
+    """Decay per step of the moving average of the generator that samples are drawn with; None:
+    draw them with the generator itself."""
+    sample_statistics: Literal["batch", "running"] = "batch"
+    """Normalize samples by those drawn together (as the course does), or by running averages."""
+
+    generator_dims: tuple[int, ...] = (128, 256, 512, 1024)
+    """Widths of the generator's hidden layers."""
+    discriminator_dims: tuple[int, ...] = (512, 512, 512)
+    """Widths of the discriminator's hidden layers."""
+    latent_dim: int = 100
+    """Size of the noise."""
+    learning_rate: float = 2e-4
+    """Of Adam for both networks, at the start."""
+    final_learning_rate: float = 1.0
+    """Share of the learning rate that is left at the end of a cosine decay; 1: no decay."""
+
+    def __post_init__(self) -> None:
+        require_positive(
+            num_discriminator_steps=self.num_discriminator_steps,
+            generator_dims=self.generator_dims,
+            discriminator_dims=self.discriminator_dims,
+            latent_dim=self.latent_dim,
+            learning_rate=self.learning_rate,
+        )
+        require_not_negative(penalty_weight=self.penalty_weight)
+        for name in ("label_smoothing", "ema_decay"):
+            share = getattr(self, name)
+            if share is not None and not 0 <= share < 1:
+                raise InputError(f"{name} must be from 0 to below 1, and is {share}.")
+        if not 0 <= self.final_learning_rate <= 1:
+            raise InputError(
+                f"final_learning_rate must be from 0 to 1, and is {self.final_learning_rate}."
+            )
+
+
+def make_models(config: Config, facts: Facts) -> tuple[Generator, Discriminator]:
+    """The two networks."""
+    shape, num_classes = facts.image_shape, facts.num_classes
+    generator = Generator(shape, config.latent_dim, num_classes, config.generator_dims)
+    return generator, Discriminator(shape, num_classes, config.discriminator_dims)
+
+
+def make_learner(config: Config, facts: Facts) -> Learner[GANState, Hypers]:
+    """The training algorithm."""
+    return cgan(
+        *make_models(config, facts),
+        OBJECTIVES[config.objective](),
+        optimizer=cosine_decay(
+            adam, facts.num_epochs * facts.steps_per_epoch, config.final_learning_rate
+        ),
+        num_discriminator_steps=config.num_discriminator_steps,
+        label_smoothing=config.label_smoothing,
+        penalty=PENALTIES[config.penalty],
+        ema_decay=config.ema_decay,
+        sample_statistics=config.sample_statistics,
+    )
+
+
+def build(config: Config, facts: Facts) -> Task[GANState, Hypers]:
+    """What a run evaluates, reports and draws."""
+    learner, model = make_learner(config, facts), Classifier(facts.num_classes)
+    labels = jnp.repeat(jnp.arange(facts.num_classes), SAMPLES_PER_CLASS)
+
+    def prepare_evaluation(train: Batch, test: Batch) -> PyTree:
+        """The classifier's parameters, and its accuracy on the test set."""
+        first = jax.tree.map(lambda array: jnp.asarray(array[:NUM_CLASSIFIER_IMAGES]), train)
+        params = classifier.train(model, first, classifier.root_key(), NUM_CLASSIFIER_STEPS)
+        accuracy = jax.jit(partial(classifier.accuracy, model))(params, test)
+        return {"params": params, "accuracy": accuracy}
+
+    def evaluate(state: GANState, test: Batch, aux: PyTree, key: Key[Array, ""]) -> Metrics:
+        loss_key, sample_key = random.split(key)
+        recognized = classifier.share_recognized(
+            model,
+            aux["params"],
+            partial(learner.sample, state),
+            sample_key,
+            num_batches=NUM_CLASSIFIED // EVALUATION_BATCH,
+            batch_size=EVALUATION_BATCH,
+        )
+        metrics = loop.evaluate(learner.evaluate, state, test, loss_key, EVALUATION_BATCH)
+        return {**metrics, "recognized": recognized, "recognized_real": aux["accuracy"]}
+
+    def draw(state: GANState, test: Batch, key: Key[Array, ""]) -> dict[str, Array]:
+        """A row per class, all of the same noise."""
+        noise = random.normal(key, (SAMPLES_PER_CLASS, config.latent_dim))
+        noise = jnp.tile(noise, (facts.num_classes, 1))
+        return {"samples": learner.generate(state, labels, noise)}
+
+    def warn(record: Record, drawn: Drawn) -> str:
+        if record["step"] < WARM_UP_STEPS or "train/discriminator_loss" not in record:
+            return ""
+        samples = drawn["samples"]
+        by_class = samples.reshape(facts.num_classes, -1, *samples.shape[1:])
+        return collapse(by_class, record["train/discriminator_loss"])
+
+    return Task(
+        learner=learner,
+        evaluate=evaluate,
+        draw=draw,
+        save_pictures=save_pictures,
+        describe=describe,
+        warn=warn,
+        prepare_evaluation=prepare_evaluation,
+        evaluation_key=f"{model} {NUM_CLASSIFIER_IMAGES} {NUM_CLASSIFIER_STEPS}",
+    )
+
+
+def save_pictures(directory: Path, epoch: int, drawn: Drawn) -> None:
+    """A grid of samples with a row per class."""
+    grids.save(samples_path(directory, epoch), grids.grid(drawn["samples"], SAMPLES_PER_CLASS))
+
+
+def describe(record: Record) -> str:
+    """D(x) on real images and fakes, and the share of samples that are recognized."""
+    real, fake = (format_metric(record, f"test/d_{kind}", ".2f") for kind in ("real", "fake"))
+    return f"D(real) {real}  D(fake) {fake}  recognized {format_metric(record, BEST, '.2%')}"
+
+
+def headline(record: Record) -> str:
+    """The share of samples that are recognized, beside that of real images."""
+    share, real = (format_metric(record, name, ".2%") for name in (BEST, "test/recognized_real"))
+    return (
+        f"recognized as the class asked for: {share} of {NUM_CLASSIFIED} samples "
+        f"({real} of the real test images)"
+    )
+
+
+def torch_split(weights: StateDict) -> dict[str, StateDict]:
+    """The networks of a file."""
+    networks = split_networks(weights, ("generator", "discriminator", "ema"))
+    if missing := {"generator", "discriminator"} - networks.keys():
+        raise InputError(
+            "A conditional GAN needs a generator and a discriminator in one file, and there is no "
+            f"{' and no '.join(sorted(missing))}."
+        )
+    return networks
+
+
+def torch_options(networks: Mapping[str, StateDict]) -> dict[str, Any]:
+    """Sizes, from the shapes of weights."""
+    generator = torch_names.model_for(networks["generator"])
+    discriminator = torch_names.model_for(networks["discriminator"])
+    if not isinstance(generator, Generator) or not isinstance(discriminator, Discriminator):
+        raise InputError("The weights of generator and discriminator are interchanged.")
+    return {
+        "latent_dim": generator.latent_dim,
+        "generator_dims": generator.hidden_dims,
+        "discriminator_dims": discriminator.hidden_dims,
+    }
+
+
+def torch_entries(config: Config, facts: Facts) -> dict[str, list[Entry]]:
+    """The names of the two networks and, if there is one, of the moving average."""
+    generator, discriminator = make_models(config, facts)
+    networks = {"generator": generator, "discriminator": discriminator}
+    if config.ema_decay is not None:
+        networks["ema"] = generator
+    return {name: list(torch_names.entries(model)) for name, model in networks.items()}
+
+
+def get_networks(state: GANState) -> dict[str, PyTree]:
+    """The variables of each network."""
+    networks = {
+        "generator": state.generator.variables,
+        "discriminator": state.discriminator.variables,
+    }
+    return networks if state.ema is None else networks | {"ema": state.ema}
+
+
+def put_networks(state: GANState, networks: Mapping[str, PyTree]) -> GANState:
+    """The state with these networks; a missing average starts at the generator."""
+    generator = networks["generator"]
+    return state._replace(
+        generator=state.generator.replace(**generator),
+        discriminator=state.discriminator.replace(**networks["discriminator"]),
+        ema=None if state.ema is None else jax.tree.map(jnp.copy, networks.get("ema", generator)),
+    )
+
+
+RECIPE = Recipe(
+    name="cgan",
+    config=Config,
+    build=build,
+    hypers=lambda config: Hypers(config.learning_rate, config.learning_rate, config.penalty_weight),
+    sweepable=("learning_rate", "penalty_weight"),
+    best=BEST,
+    mode="max",
+    headline=headline,
+    panels={
+        "losses": ("train/generator_loss", "train/discriminator_loss"),
+        "D(x)": ("train/d_real", "train/d_fake"),
+        "recognized as the class asked for": (BEST, "test/recognized_real"),
+    },
+    budget=Budget(num_epochs=100, num_images=720_000),
+    networks=Networks(get_networks, put_networks),
+    torch_names=TorchNames(torch_entries, torch_split, torch_options),
+)

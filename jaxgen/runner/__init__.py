@@ -1,0 +1,1 @@
+"""The runner turns a recipe and its options into a run, and opens runs again."""

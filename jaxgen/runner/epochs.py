@@ -1,0 +1,130 @@
+"""What an epoch has brought: the means of its steps, and its line in metrics.jsonl."""
+
+import math
+import time
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Int
+
+from jaxgen.errors import InputError
+from jaxgen.runs.records import Record
+from jaxgen.training.loop import Chunk
+from jaxgen.training.population import best_member, summarize
+from jaxgen.types import Mode
+
+Values = Mapping[str, np.ndarray]  # of each metric: [], or [members]
+Diverged = dict[int, int]  # members, and the step at which a metric was first not finite
+
+
+class Totals(NamedTuple):
+    """Sums over the chunks of an epoch so far."""
+
+    metrics: Values = MappingProxyType({})
+    num_chunks: int = 0
+    seconds: float = 0.0
+
+    def add(self, chunk: Chunk) -> "Totals":
+        """The totals with one more chunk."""
+        metrics = {
+            name: np.asarray(self.metrics.get(name, 0.0) + values.mean(axis=-1, dtype=float))
+            for name, values in chunk.metrics.items()
+        }
+        return Totals(metrics, self.num_chunks + 1, self.seconds + chunk.seconds)
+
+    @property
+    def means(self) -> Values:
+        """Each metric averaged over the steps."""
+        return {name: np.asarray(x / self.num_chunks) for name, x in self.metrics.items()}
+
+
+def newly_diverged(chunk: Chunk, diverged: Diverged) -> dict[int, tuple[int, list[str]]]:
+    """The members that diverge in a chunk: the step, and the metrics that are not finite there.
+
+    A single run is member 0.
+    """
+    at = np.atleast_1d(chunk.first_not_finite)
+    chunk_steps = next(iter(chunk.metrics.values())).shape[-1]
+    new = {}
+    for member in set(np.flatnonzero(at >= 0).tolist()) - diverged.keys():
+        names = [
+            name
+            for name, values in chunk.metrics.items()
+            if not np.isfinite(values.reshape(len(at), -1)[member, at[member]])
+        ]
+        new[member] = chunk.step - chunk_steps + int(at[member]), names
+    return new
+
+
+def diverged_before(steps: Int[np.ndarray, "*m"], records: list[Record]) -> Diverged:
+    """The members whose states are behind, with the step that the records name."""
+    behind = np.flatnonzero(steps < steps.max()).tolist()
+    recorded = records[-1].get("diverged", {}) if records else {}
+    return {member: recorded.get(str(member), int(steps[member])) for member in behind}
+
+
+def make_record(
+    epoch: int,
+    step: int,
+    totals: Totals,
+    test: Values,
+    diverged: Diverged,
+    best: str,
+    mode: Mode,
+) -> Record:
+    """The line of an epoch, counted from 1; epoch 0 is before the first update.
+
+    For a population each metric is a list, with null for members that have diverged, and there are
+    a `summary` of each and the `best_member`. Raises InputError if a metric is finite for nobody.
+    """
+    values = {f"train/{name}": np.array(value, float) for name, value in totals.means.items()}
+    values |= {f"test/{name}": np.array(value, float) for name, value in test.items()}
+    record: Record = {
+        "epoch": epoch,
+        "step": step,
+        "seconds": round(totals.seconds, 3),  # of training alone
+        "time": round(time.time(), 3),
+    }
+    for member in diverged:
+        for value in values.values():
+            value[member] = np.nan
+    if names := [name for name, value in values.items() if not np.isfinite(value).any()]:
+        raise InputError(f"{', '.join(names)} not finite after step {step}. {DIVERGED}")
+    if not values[best].ndim:
+        return record | {name: float(value) for name, value in values.items()}
+    return record | {
+        **{name: [_json(x) for x in value.tolist()] for name, value in values.items()},
+        "summary": {
+            name: {key: _json(x) for key, x in summarize(value)._asdict().items()}
+            for name, value in values.items()
+        },
+        "best_member": best_member(values[best], mode),
+        "diverged": {str(member): step for member, step in diverged.items()},
+    }
+
+
+DIVERGED = (
+    "Training has diverged and is stopped; the last good checkpoint is kept. Start a new run with "
+    "a smaller --learning-rate."
+)
+
+
+def score(record: Record, metric: str) -> float:
+    """The metric of a record; of a population, its mean."""
+    return record["summary"][metric]["mean"] if "summary" in record else record[metric]
+
+
+def member_record(record: Mapping[str, Any], member: int) -> Record:
+    """The record that one member of a population would have written as a single run."""
+    return {
+        name: value[member] if isinstance(value, list) else value
+        for name, value in record.items()
+        if name not in ("summary", "best_member", "diverged")
+    }
+
+
+def _json(x: float) -> float | None:
+    """JSON has no NaN."""
+    return x if math.isfinite(x) else None

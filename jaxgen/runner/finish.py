@@ -1,0 +1,30 @@
+"""The end of a run: its result, curves and animation, and what it has reached."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from jaxgen.pictures import grids
+from jaxgen.runner.setup import Setup
+from jaxgen.runner.sweep import settings
+from jaxgen.runner.tables import members_table
+from jaxgen.runs import directory, records
+
+
+def finish(setup: Setup, run_dir: Path, console: Console) -> None:
+    """Write the result and the pictures of the whole run, and print its score."""
+    from jaxgen.pictures import curves  # imports matplotlib, which takes longer than --help may
+
+    recipe, options = setup.recipe, setup.options
+    records.write_result(run_dir)
+    history = records.read_metrics(run_dir)
+    last = history[-1]
+    groups = settings(options) if setup.is_population else {}
+    curves.curves(run_dir / "curves.png", history, recipe.panels, groups)
+    for place in directory.picture_directories(run_dir, setup.layout.num_members):
+        pictures = (directory.samples_path(place, record["epoch"]) for record in history)
+        grids.animate(place / "training.gif", [path for path in pictures if path.exists()])
+    if setup.is_population:
+        console.print(members_table(last, options, recipe.best))
+    console.print(f"samples, curves and training.gif: {run_dir}")
+    console.print(f"{recipe.headline(last)} after {last['epoch']} epochs on {setup.data.name}")

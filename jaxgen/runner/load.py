@@ -1,0 +1,122 @@
+"""Open a run: its options, its state and its metrics, without its data."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float, PyTree, UInt8
+
+from jaxgen.errors import InputError
+from jaxgen.recipes.recipe import Facts, Recipe, Task
+from jaxgen.runner import recorded
+from jaxgen.runner.epochs import member_record
+from jaxgen.runner.options import Options
+from jaxgen.runner.sweep import members
+from jaxgen.runs.directory import checkpoints_path
+from jaxgen.runs.records import Record, read_metrics
+from jaxgen.training.checkpoint import find_step, open_manager, restore
+from jaxgen.types import CheckpointChoice, Learner
+
+Images = Float[np.ndarray, "n h w c"]  # in [0, 1]
+Pixels = UInt8[np.ndarray, "n h w c"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run as it was at one of its checkpoints; of a population, all members or one of them."""
+
+    path: Path
+    recipe: Recipe
+    options: Options
+    facts: Facts
+    task: Task
+    step: int
+    """The step of the checkpoint."""
+    state: PyTree
+    """On one device; of a whole population with a leading member axis."""
+    metrics: list[Record]
+    """The lines of metrics.jsonl up to the checkpoint."""
+
+    @property
+    def learner(self) -> Learner:
+        """The pure functions of the model."""
+        return self.task.learner
+
+    @property
+    def num_members(self) -> int | None:
+        """The size of a population; None for a single run."""
+        num = len(members(self.options))
+        return num if num > 1 else None
+
+    def member(self, index: int) -> "Run":
+        """One member of a population as a single run. Raises InputError if there is none."""
+        if self.num_members is None:
+            raise InputError(f"{self.path} is a single run: it has no members.")
+        if not 0 <= index < self.num_members:
+            raise InputError(f"{self.path} has members 0 to {self.num_members - 1}, not {index}.")
+        state = jax.tree.map(lambda array: array[index], self.state)
+        step = int(state.step)
+        return dataclasses.replace(
+            self,
+            options=members(self.options)[index],
+            state=state,
+            step=step,
+            # after a member is frozen, its metrics are null
+            metrics=[member_record(r, index) for r in self.metrics if r["step"] <= step],
+        )
+
+    def sample(self, labels: int | Sequence[int], *, seed: int = 0) -> Images:
+        """Draw an image for each label or, given a number, that many images over all classes."""
+        if isinstance(labels, int):
+            labels = [i % self.facts.num_classes for i in range(labels)]
+        return self._call(self.learner.sample, np.array(labels, np.int32), jax.random.key(seed))
+
+    def generate(self, z: Float[np.ndarray, "n d"], labels: Sequence[int] | None = None) -> Images:
+        """Draw an image for each latent, of the given labels or of class 0."""
+        labels = [0] * len(z) if labels is None else labels
+        return self._call(self.learner.generate, np.array(labels, np.int32), np.asarray(z))
+
+    def reconstruct(self, images: Pixels, *, seed: int = 0) -> Images:
+        """Encode and decode images. Raises InputError if the model has no encoder."""
+        return self._call(self.learner.reconstruct, images, jax.random.key(seed))
+
+    def encode(
+        self, images: Pixels, *, seed: int = 0
+    ) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n d"]]:
+        """Mean and log-variance of q(z | x). Raises InputError if the model has no encoder."""
+        return self._call(self.learner.encode, images, jax.random.key(seed))
+
+    def _call(self, function: Any, *args: Any) -> Any:
+        if function is None:
+            raise InputError(f"The model of {self.path} has no encoder.")
+        if self.num_members is not None:
+            raise InputError(f"{self.path} is a population: choose a member with run.member(i).")
+        return jax.device_get(jax.jit(function)(self.state, *args))
+
+
+def load_run(
+    path: str | Path, checkpoint: CheckpointChoice = "latest", recipe: Recipe | None = None
+) -> Run:
+    """Open a run at its latest checkpoint, its best, or that of a given step.
+
+    A population's best checkpoint is the one with the best mean of the metric. The data set is not
+    needed. `recipe` is needed only if it is neither built in nor registered. Raises InputError if
+    the directory is not a run, or has no such checkpoint.
+    """
+    path = Path(path)
+    recipe, options, facts = recorded.read(path, recipe)
+    directory = checkpoints_path(path)
+    if not directory.is_dir():
+        raise InputError(f"{path} has no checkpoint yet: train it for an epoch.")
+    task = recipe.build(options.config, facts)
+    like = jax.eval_shape(task.learner.init, jax.random.key(0), recipe.hypers(options.config))
+    if (num := len(members(options))) > 1:
+        like = jax.tree.map(lambda x: jax.ShapeDtypeStruct((num, *x.shape), x.dtype), like)
+    with open_manager(directory, recipe.best, recipe.mode, read_only=True) as manager:
+        step = find_step(manager, checkpoint)
+        state = restore(manager, step, like)
+    metrics = [record for record in read_metrics(path) if record["step"] <= step]
+    return Run(path, recipe, options, facts, task, step, state, metrics)

@@ -1,0 +1,152 @@
+"""Everything that a run needs before it trains: its data, its devices and its task."""
+
+import dataclasses
+import hashlib
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from rich.console import Console
+
+from jaxgen import data
+from jaxgen.errors import InputError
+from jaxgen.recipes.recipe import Facts, Recipe, Task
+from jaxgen.runner import recorded
+from jaxgen.runner.options import DataOptions, Options
+from jaxgen.runner.sweep import members
+from jaxgen.training import loop, memory, sharding
+from jaxgen.training.sharding import Layout
+from jaxgen.types import Batch
+
+NUM_FINGERPRINTED = 2**16  # images of a split, evenly spaced
+
+
+class DataSets(NamedTuple):
+    """The images of a run, on the host and of the size that the model sees."""
+
+    name: str
+    train: Batch
+    test: Batch
+    class_names: tuple[str, ...]
+    is_streamed: bool
+
+
+class Setup(NamedTuple):
+    """A run that is ready to be started or resumed."""
+
+    recipe: Recipe
+    options: Options  # complete: no data set or number of epochs is left open
+    facts: Facts
+    task: Task
+    data: DataSets
+    shape: loop.EpochShape
+    layout: Layout
+
+    @property
+    def is_population(self) -> bool:
+        """Whether arrays have a member axis."""
+        return self.layout.num_members is not None
+
+
+def prepare(recipe: Recipe, options: Options, console: Console) -> Setup:
+    """Load the data and build the task. Raises InputError for what cannot be done."""
+    layout = choose_layout(options)
+    sets = load_data(options.data, options.hardware.data_mode, console)
+    num_images = len(sets.train.label)
+    shape = loop.epoch_shape(num_images, options.training.batch_size)
+    budget = max(1, min(recipe.budget.num_epochs, recipe.budget.num_images // num_images))
+    num_epochs = budget if options.training.epochs is None else options.training.epochs
+    options = dataclasses.replace(
+        options,
+        data=dataclasses.replace(options.data, dataset=sets.name),
+        training=dataclasses.replace(options.training, epochs=num_epochs),
+    )
+    _, height, width, channels = sets.test.image.shape
+    facts = Facts(
+        dataset=sets.name,
+        image_shape=(height, width, channels),
+        class_names=sets.class_names,
+        num_images=num_images,
+        fingerprint=fingerprint(sets),
+        steps_per_epoch=shape.num_steps,
+        num_epochs=num_epochs or budget,
+    )
+    if options.output.resume is not None:
+        facts = check_same_data(recipe, options, facts)
+    task = recipe.build(options.config, facts)
+    return Setup(recipe, options, facts, task, sets, shape, layout)
+
+
+def load_data(options: DataOptions, data_mode: str, console: Console) -> DataSets:
+    """Load both splits; the training images are mapped if they are to be streamed.
+
+    With `data_mode="auto"` they are streamed if they would fill more than half of a device.
+    """
+    name, notice = data.choose(options.dataset, options.data_dir, options.manual_dir)
+    if notice:
+        console.print(notice)
+    load = partial(
+        data.load,
+        name,
+        image_size=options.image_size,
+        data_dir=options.data_dir,
+        manual_dir=options.manual_dir,
+    )
+    test = load("test")
+    is_streamed = data_mode == "stream"
+    if data_mode == "auto":
+        is_streamed = load("train", mapped=True).image.nbytes > memory.device_bytes() / 2
+    train = load("train", mapped=is_streamed)
+    return DataSets(name, train, test, data.class_names(name, options.data_dir), is_streamed)
+
+
+def fingerprint(sets: DataSets) -> str:
+    """A hash of labels, class names and images; of very large splits, of evenly spaced images."""
+    digest = hashlib.sha256(repr(sets.class_names).encode())
+    for split in (sets.train, sets.test):
+        stride = -(-len(split.label) // NUM_FINGERPRINTED)
+        digest.update(repr(split.image.shape).encode())
+        digest.update(np.ascontiguousarray(split.label).data)
+        digest.update(np.ascontiguousarray(split.image[::stride]).data)
+    return digest.hexdigest()
+
+
+def check_same_data(recipe: Recipe, options: Options, facts: Facts) -> Facts:
+    """The facts that the run to resume has recorded. Raises InputError if its data have changed."""
+    assert options.output.resume is not None
+    there = recorded.read(options.output.resume, recipe).facts
+    if there.fingerprint != facts.fingerprint:
+        raise InputError(
+            f"The data set {facts.dataset} is not the one that {options.output.resume} was started "
+            f"with ({there.num_images} images there, {facts.num_images} here, or other contents): "
+            "restore it, or start a new run."
+        )
+    return there
+
+
+def choose_layout(options: Options) -> Layout:
+    """The layout of the run. Raises InputError if the devices cannot be divided as requested."""
+    hardware, batch_size = options.hardware, options.training.batch_size
+    num_members = len(members(options))
+    if batch_size % hardware.batch_devices:
+        raise InputError(
+            f"A batch of {batch_size} cannot be split evenly among {hardware.batch_devices} "
+            "devices: change --batch-size or --batch-devices."
+        )
+    is_population = num_members > 1
+    if hardware.strategy is not None and not is_population:
+        raise InputError(
+            "--strategy applies to the members of a population, and this is a single run: ask for "
+            "more with --num-seeds or --sweep, or omit it."
+        )
+    layout = sharding.layout(
+        num_members if is_population else None, hardware.strategy, hardware.batch_devices
+    )
+    if jax.process_count() > 1 and layout.mesh.size < jax.device_count():
+        raise InputError(
+            f"{num_members} run(s) with each batch on {hardware.batch_devices} device(s) leave "
+            f"some of {jax.device_count()} devices idle, which several processes cannot: choose "
+            "--num-seeds or --batch-devices that use all of them."
+        )
+    return layout

@@ -1,0 +1,64 @@
+"""The keys and the initial state of a run, or of each member of a population."""
+
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import NamedSharding
+from jaxtyping import Array, PyTree
+
+from jaxgen.errors import InputError
+from jaxgen.runner.setup import Setup
+from jaxgen.runner.sweep import members
+from jaxgen.runner.weights import Weights, load_weights
+from jaxgen.training.loop import RunKeys, split_run_key
+
+
+def run_keys(setup: Setup, sharding: NamedSharding | None = None) -> RunKeys:
+    """The streams of randomness; without a sharding, this process's own copy."""
+    keys = jax.jit(setup.layout.lift(_keys, (0,)), out_shardings=sharding)
+    return keys(_seeds(setup))
+
+
+def initial_state(setup: Setup, networks: dict[str, PyTree] | None = None) -> PyTree:
+    """The state before the first update; all members start at `networks` if they are given."""
+
+    def init(seed: Array, hypers: Any, networks: dict[str, PyTree] | None) -> PyTree:
+        state = setup.task.learner.init(_keys(seed).init, hypers)
+        if networks is None or setup.recipe.networks is None:
+            return state
+        return setup.recipe.networks.put(state, networks)
+
+    layout = setup.layout
+    hypers = _stack(setup, [setup.recipe.hypers(m.config) for m in members(setup.options)])
+    lifted = jax.jit(layout.lift(init, (0, 0, None)), out_shardings=layout.members)
+    return lifted(_seeds(setup), hypers, networks)
+
+
+def initial_weights(setup: Setup) -> Weights | None:
+    """The weights that --init-from names, if it does."""
+    output, recipe = setup.options.output, setup.recipe
+    if output.init_from is None:
+        return None
+    if recipe.networks is None:
+        raise InputError(f"The recipe {recipe.name} cannot start from weights.")
+    hypers = recipe.hypers(setup.options.config)
+    state = jax.eval_shape(setup.task.learner.init, jax.random.key(0), hypers)
+    like = recipe.networks.get(state)
+    return load_weights(
+        recipe, setup.options, setup.facts, like, output.init_from, output.checkpoint
+    )
+
+
+def _keys(seed: Array) -> RunKeys:
+    return split_run_key(jax.random.key(seed))
+
+
+def _seeds(setup: Setup) -> Any:
+    return _stack(setup, [np.uint32(m.training.seed) for m in members(setup.options)])
+
+
+def _stack(setup: Setup, values: list[Any]) -> Any:
+    if not setup.is_population:
+        return values[0]
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *values)

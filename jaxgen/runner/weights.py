@@ -1,0 +1,92 @@
+"""Start a run from the weights of another run, or of a PyTorch file."""
+
+import dataclasses
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+from jaxtyping import PyTree
+
+from jaxgen.errors import InputError
+from jaxgen.interop import files, torch
+from jaxgen.recipes.recipe import Facts, Recipe, TorchNames
+from jaxgen.runner import recorded
+from jaxgen.runner.load import load_run
+from jaxgen.runner.options import Options
+from jaxgen.torch_layers import StateDict
+from jaxgen.types import CheckpointChoice
+
+
+class Weights(NamedTuple):
+    """The variables of each network of a recipe."""
+
+    networks: dict[str, PyTree]
+    notice: str = ""
+
+
+def implied_options(recipe: Recipe, default: Options, source: Path) -> Options:
+    """`default` with what the weights imply: a run's configuration and data, or a file's sizes."""
+    if source.is_dir():
+        run = recorded.read(source, recipe)
+        return dataclasses.replace(default, config=run.options.config, data=run.options.data)
+    torch_names = _torch_names(recipe)
+    networks = _read_file(recipe, source)[0]
+    config = dataclasses.replace(default.config, **torch_names.options(networks))
+    return dataclasses.replace(default, config=config)
+
+
+def load_weights(
+    recipe: Recipe,
+    options: Options,
+    facts: Facts,
+    like: dict[str, PyTree],
+    source: Path,
+    checkpoint: CheckpointChoice,
+) -> Weights:
+    """Read the variables of the networks, of the shapes of `like`.
+
+    Raises InputError if the source cannot be read, or if its weights do not fit the options.
+    """
+    if not source.is_dir():
+        networks, notice = _read_file(recipe, source)
+        entries = _torch_names(recipe).entries(options.config, facts)
+        return Weights(
+            {
+                name: torch.from_torch(entries[name], state_dict, like[name])
+                for name, state_dict in networks.items()
+                if name in like
+            },
+            notice,
+        )
+    if recipe.networks is None:
+        raise InputError(f"The recipe {recipe.name} cannot start from weights.")
+    run = load_run(source, checkpoint, recipe)
+    if run.num_members is not None:
+        raise InputError(f"{source} is a population: take one member with jaxgen extract first.")
+    networks = recipe.networks.get(run.state)
+    for name in like.keys() & networks.keys():
+        ours, theirs = (
+            {jax.tree_util.keystr(path): leaf.shape for path, leaf in jax.tree.leaves_with_path(x)}
+            for x in (like[name], networks[name])
+        )
+        if differing := sorted(
+            k for k in ours.keys() | theirs.keys() if ours.get(k) != theirs.get(k)
+        ):
+            k = differing[0]
+            raise InputError(
+                f"The weights of {source} do not fit these options: {name}{k} has shape "
+                f"{theirs.get(k)} there, {ours.get(k)} here."
+            )
+    return Weights({name: networks[name] for name in like.keys() & networks.keys()})
+
+
+def _torch_names(recipe: Recipe) -> TorchNames:
+    if recipe.torch_names is None or recipe.networks is None:
+        raise InputError(f"The recipe {recipe.name} has no names for PyTorch weights.")
+    return recipe.torch_names
+
+
+def _read_file(recipe: Recipe, path: Path) -> tuple[dict[str, StateDict], str]:
+    """The state dict of each network in a file, and a notice for the user."""
+    weights = files.load(path)
+    return _torch_names(recipe).split(weights.arrays), weights.notice

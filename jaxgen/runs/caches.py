@@ -1,0 +1,63 @@
+"""The user's cache directory: compiled programs, and results that are expensive to compute."""
+
+import hashlib
+import os
+import uuid
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+from flax import serialization
+from jaxtyping import PyTree
+
+
+def cache_dir() -> Path:
+    """The directory of everything that can be computed again."""
+    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "jaxgen"
+
+
+def path_for(kind: str, key: str) -> Path:
+    """The file of a cached result; `key` says all that it depends on."""
+    return cache_dir() / f"{kind}-{hashlib.sha256(key.encode()).hexdigest()[:24]}.msgpack"
+
+
+def keep_compiled_programs() -> None:
+    """Enable JAX's persistent compilation cache."""
+    jax.config.update("jax_compilation_cache_dir", str(cache_dir() / "xla"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+def load_or_compute(path: Path, compute: Callable[[], PyTree]) -> PyTree:
+    """The tree of dicts and arrays in a file; computed and written there if there is none.
+
+    The file starts with a checksum: a damaged one is computed again. It is written atomically, so
+    that processes that compute it at the same time do no harm. A file that cannot be written is
+    skipped with a warning.
+    """
+    cached = _load(path)
+    if cached is not None:
+        return cached
+    tree = jax.device_get(compute())
+    data = serialization.msgpack_serialize(tree)
+    unfinished = path.with_suffix(f".{uuid.uuid4().hex}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.write_bytes(hashlib.sha256(data).digest() + data)
+        unfinished.replace(path)
+    except OSError as error:
+        warnings.warn(f"{path} cannot be written, and is skipped: {error.strerror}", stacklevel=2)
+        if unfinished.exists():
+            unfinished.unlink()
+    return tree
+
+
+def _load(path: Path) -> PyTree | None:
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    checksum, data = content[:32], content[32:]
+    if hashlib.sha256(data).digest() != checksum:
+        return None
+    return serialization.msgpack_restore(data)

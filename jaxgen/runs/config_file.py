@@ -1,0 +1,105 @@
+"""config.json: dataclasses as nested JSON, written and read by their types.
+
+An option that is added with a default leaves older files readable. A breaking change raises FORMAT.
+"""
+
+import dataclasses
+import json
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from jaxgen.errors import InputError
+from jaxgen.runs.directory import config_path, write_text
+
+FORMAT = 2
+
+
+def write_config(run_dir: Path, recipe: str, sections: Mapping[str, Any]) -> None:
+    """Record the name of a recipe, and a dataclass per section."""
+    record = {"format": FORMAT, "recipe": recipe}
+    record |= {name: encode(section) for name, section in sections.items()}
+    write_text(config_path(run_dir), json.dumps(record, indent=2) + "\n")
+
+
+def read_config(run_dir: Path) -> dict[str, Any]:
+    """The JSON object in config.json. Raises InputError if it is not one of this format."""
+    path = config_path(run_dir)
+    try:
+        record = json.loads(path.read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"{run_dir} is not a run: it has no config.json.") from None
+    except ValueError as error:
+        raise InputError(f"{path} is damaged: {error}.") from None
+    found = record.get("format", 1) if isinstance(record, dict) else None
+    if found != FORMAT:
+        raise InputError(
+            f"{path} has format {found}, and this version of jaxgen reads format {FORMAT}: use the "
+            "version that started the run."
+        )
+    return record
+
+
+def section(run_dir: Path, record: Mapping[str, Any], name: str, kind: type) -> Any:
+    """One section of config.json as its dataclass. Raises InputError that names what is wrong."""
+    where = f"{config_path(run_dir)}: {name}"
+    if name not in record:
+        raise InputError(f"{where} is missing.")
+    return decode(kind, record[name], where)
+
+
+def encode(value: Any) -> Any:
+    """A dataclass, and whatever its fields hold, as JSON values."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Path):
+        return str(value.absolute())
+    if isinstance(value, tuple):
+        return [encode(item) for item in value]
+    return value
+
+
+def decode(kind: Any, value: Any, where: str) -> Any:
+    """JSON values as an instance of a type: the inverse of `encode`.
+
+    Raises InputError for values of other types, and for unknown or missing fields.
+    """
+    origin, arguments = get_origin(kind), get_args(kind)
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind) and isinstance(value, dict):
+        return _decode_dataclass(kind, value, where)
+    if origin in (Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        (kind,) = (argument for argument in arguments if argument is not type(None))
+        return decode(kind, value, where)
+    if origin is Literal and value in arguments:
+        return value
+    if origin is tuple and isinstance(value, list):
+        if arguments[-1] is ...:
+            arguments = arguments[:1] * len(value)
+        if len(arguments) == len(value):
+            return tuple(decode(k, v, where) for k, v in zip(arguments, value, strict=True))
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if kind in (bool, int, str) and type(value) is kind:
+        return value
+    raise InputError(f"{where} cannot be {value!r}.")
+
+
+def _decode_dataclass(kind: type, value: dict[str, Any], where: str) -> Any:
+    hints = get_type_hints(kind)
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    if unknown := value.keys() - fields.keys():
+        raise InputError(
+            f"{where} has {', '.join(sorted(unknown))}, which this version of jaxgen or of the "
+            "recipe does not know."
+        )
+    required = (
+        name for name, field in fields.items() if field.default is field.default_factory
+    )  # both MISSING
+    if missing := set(required) - value.keys():
+        raise InputError(f"{where} lacks {', '.join(sorted(missing))}.")
+    return kind(**{n: decode(hints[n], item, f"{where}.{n}") for n, item in value.items()})

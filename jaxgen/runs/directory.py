@@ -1,0 +1,105 @@
+"""The run directory: the paths in it, and how it is created.
+
+config.json        the recipe and its options, and the facts about the data
+environment.json   software and hardware: one entry per start
+metrics.jsonl      one line per epoch
+result.json        the last line, with options and environment
+checkpoints/       training states
+samples/           a grid of samples per epoch
+*.png, *.gif       other pictures
+members/I/         the pictures of member I of a population
+"""
+
+import shutil
+from pathlib import Path
+
+from jaxgen.errors import InputError
+
+GLOB_CHARACTERS = "[]*?"
+
+
+def config_path(run_dir: Path) -> Path:
+    """The recipe, its options, and the facts about the data: a JSON object."""
+    return run_dir / "config.json"
+
+
+def environment_path(run_dir: Path) -> Path:
+    """Software and hardware: a JSON list, one entry per start."""
+    return run_dir / "environment.json"
+
+
+def metrics_path(run_dir: Path) -> Path:
+    """One JSON object per epoch."""
+    return run_dir / "metrics.jsonl"
+
+
+def result_path(run_dir: Path) -> Path:
+    """The outcome of a finished run: a JSON object."""
+    return run_dir / "result.json"
+
+
+def checkpoints_path(run_dir: Path) -> Path:
+    """Orbax's directory of states."""
+    return run_dir / "checkpoints"
+
+
+def samples_path(run_dir: Path, epoch: int) -> Path:
+    """The grid of samples after an epoch, counted from 1; 0 is before the first."""
+    return run_dir / "samples" / f"epoch_{epoch:04d}.png"
+
+
+def member_path(run_dir: Path, member: int) -> Path:
+    """The pictures of one member of a population."""
+    return run_dir / "members" / str(member)
+
+
+def picture_directories(run_dir: Path, num_members: int | None) -> list[Path]:
+    """The directory of a run's pictures, or that of each member of a population."""
+    if num_members is None:
+        return [run_dir]
+    return [member_path(run_dir, member) for member in range(num_members)]
+
+
+def next_free(parent: Path, name: str) -> Path:
+    """`parent/name-1`, or the first number that is not taken."""
+    number = 1
+    while (parent / f"{name}-{number}").exists():
+        number += 1
+    return parent / f"{name}-{number}"
+
+
+def check_free(run_dir: Path, *, overwrite: bool) -> None:
+    """Raise InputError if a run cannot be created here.
+
+    Nothing may exist at this path but, with `overwrite`, another run. Orbax expands glob characters
+    when it restores a checkpoint, so that it could never restore from a path that contains them.
+    """
+    if found := sorted(set(GLOB_CHARACTERS) & set(str(run_dir.absolute()))):
+        raise InputError(
+            f"{run_dir.absolute()} contains {' '.join(found)}, and checkpoints below such a path "
+            "cannot be restored: choose another --run-dir."
+        )
+    if not run_dir.exists():
+        return
+    if not overwrite:
+        raise InputError(
+            f"{run_dir} already exists: choose another --run-dir, continue the run with --resume, "
+            "or delete it with --overwrite."
+        )
+    if not config_path(run_dir).is_file():
+        raise InputError(f"{run_dir} is not a run, so --overwrite does not delete it.")
+
+
+def create(run_dir: Path, *, overwrite: bool) -> None:
+    """Create an empty run directory. Raises InputError as `check_free` does."""
+    check_free(run_dir, overwrite=overwrite)
+    if run_dir.exists():
+        shutil.rmtree(run_dir)
+    run_dir.mkdir(parents=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file atomically, so that a crash leaves the old content or the new."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text)
+    temporary.replace(path)

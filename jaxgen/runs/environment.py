@@ -1,0 +1,72 @@
+"""environment.json: the software and hardware of each start of a run."""
+
+import importlib.metadata
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from jaxgen.errors import InputError
+from jaxgen.runs.directory import environment_path, write_text
+
+PACKAGES = ("jaxgen", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+
+def environment() -> dict[str, Any]:
+    """Versions, devices, commit and command of this process."""
+    device = jax.devices()[0]
+    return {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": shlex.join(["python", *sys.orig_argv[1:]]),
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "platform": f"{platform.system()} {platform.machine()}",
+        "cpu_count": os.cpu_count(),
+        "backend": jax.default_backend(),
+        "device": device.device_kind,
+        "num_devices": jax.device_count(),
+    }
+
+
+def record_start(run_dir: Path, **details: Any) -> None:
+    """Append this process, and `details` of the run."""
+    starts = read_starts(run_dir) if environment_path(run_dir).exists() else []
+    text = json.dumps([*starts, environment() | details], indent=2) + "\n"
+    write_text(environment_path(run_dir), text)
+
+
+def read_starts(run_dir: Path) -> list[dict[str, Any]]:
+    """The entry of each start. Raises InputError if the file is missing or damaged."""
+    path = environment_path(run_dir)
+    try:
+        starts = json.loads(path.read_text())
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from None
+    except ValueError as error:
+        raise InputError(f"{path} is damaged: {error}. Delete it to continue the run.") from None
+    if not isinstance(starts, list) or not all(isinstance(start, dict) for start in starts):
+        raise InputError(f"{path} is damaged: it is not a list of starts. Delete it to continue.")
+    return starts
+
+
+def _commit() -> str | None:
+    """The commit of the source, with `+` if it has been changed; None outside of a clone."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        commit = subprocess.run(
+            [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        changes = subprocess.run(
+            [*git, "status", "--porcelain"], capture_output=True, text=True, check=True
+        ).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit + "+" * bool(changes)

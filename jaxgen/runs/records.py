@@ -1,0 +1,48 @@
+"""metrics.jsonl, and result.json at the end of a run."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from jaxgen.runs.config_file import read_config
+from jaxgen.runs.directory import metrics_path, result_path, write_text
+from jaxgen.runs.environment import read_starts
+
+Record = dict[str, Any]
+
+
+def append_metrics(run_dir: Path, record: Record) -> None:
+    """Append the line of one epoch."""
+    with metrics_path(run_dir).open("a") as file:
+        file.write(json.dumps(record) + "\n")
+
+
+def read_metrics(run_dir: Path) -> list[Record]:
+    """The lines of all epochs so far, without a line that a crash truncated."""
+    path = metrics_path(run_dir)
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("}")]
+
+
+def truncate_metrics(run_dir: Path, step: int) -> None:
+    """Drop the lines after `step`: a run that resumes there writes them again."""
+    kept = [record for record in read_metrics(run_dir) if record["step"] <= step]
+    write_text(metrics_path(run_dir), "".join(json.dumps(record) + "\n" for record in kept))
+
+
+def write_result(run_dir: Path) -> None:
+    """Summarize a finished run in one file, without the paths on this machine."""
+    records = read_metrics(run_dir)
+    config, start = read_config(run_dir), read_starts(run_dir)[-1]
+    for options in config.values():
+        if isinstance(options, dict):
+            for name in [name for name in options if name.endswith("_dir")]:
+                del options[name]
+    result = {
+        **config,
+        "environment": start | {"command": re.sub(r" --\w+-dir \S+", "", start["command"])},
+        "metrics": records[-1],
+        "training_seconds": round(sum(record["seconds"] for record in records), 1),
+    }
+    write_text(result_path(run_dir), json.dumps(result, indent=2) + "\n")

@@ -1,0 +1,61 @@
+"""The products of a training step: all of them, in the form in which it runs them."""
+
+import jax
+import numpy as np
+import pytest
+
+from experiments.benchmark import floor, products
+from experiments.benchmark.timing import NUM_SINGLE_STEPS
+from experiments.benchmark.workloads import WORKLOADS
+
+
+def flops(equation) -> float:
+    """XLA's count for this product."""
+    factors = [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in equation.invars]
+    bind = jax.jit(lambda *factors: equation.primitive.bind(*factors, **equation.params))
+    return bind.lower(*factors).cost_analysis()["flops"]
+
+
+@pytest.mark.parametrize(("name", "most"), [("mlp-vae", 1), ("cgan", 1.002), ("conv-vae", 1.3)])
+def test_the_products_of_a_step_are_those_of_its_layers(name, most):
+    """The cGAN also multiplies for gradients of embeddings, and convolutions multiply padding."""
+    found = products.of_step(WORKLOADS[name])
+    least = floor.work(WORKLOADS[name]).flops
+    assert least <= sum(map(flops, found)) <= most * least
+
+
+@pytest.mark.parametrize("rows", [64 * 32 * 32, 64 * 16 * 16])
+def test_gradients_of_weights_are_multiplied_without_a_transposition(rows):
+    """The product contracts the rows of both factors; neither is transposed in memory before.
+
+    The two cases are the last layer, whose windows are the narrower factor, and the first.
+    """
+    (product,) = (
+        equation
+        for equation in products.of_step(WORKLOADS["conv-vae"])
+        if [v.aval.shape for v in equation.invars] == [(rows, 9), (rows, 32)]
+    )
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(7, 9)), rng.normal(size=(7, 32))
+    gradient = product.primitive.bind(x, y, **product.params)
+    np.testing.assert_allclose(gradient, x.T @ y, rtol=1e-5, atol=1e-5)
+
+
+def test_results_overwrite_the_previous_ones(monkeypatch):
+    """The operands stay as they are for the next step."""
+    arrays, made = products._arrays, []
+
+    def remember(variables):
+        made.append(arrays(variables))
+        return made[-1]
+
+    monkeypatch.setattr(products, "_arrays", remember)
+    contender = products.matmuls_only(WORKLOADS["mlp-vae"])
+    contender.run()
+    contender.run()
+    assert contender.num_steps == NUM_SINGLE_STEPS
+    num_products = len(products.of_step(WORKLOADS["mlp-vae"]))
+    operands, first_results = made[:num_products], made[num_products:]
+    assert len(first_results) == num_products
+    assert all(array.is_deleted() for (array,) in first_results)
+    assert not any(array.is_deleted() for factors in operands for array in factors)
