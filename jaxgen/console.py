@@ -1,4 +1,4 @@
-"""The terminal: progress, messages, and errors without a traceback."""
+"""The terminal: messages, and errors without a traceback."""
 
 import errno
 import sys
@@ -7,13 +7,6 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-)
 from rich.text import Text
 
 from jaxgen.errors import InputError
@@ -24,17 +17,6 @@ FIXABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, e
 def make_console(*, quiet: bool = False, stderr: bool = False) -> Console:
     """A console that prints text verbatim: no markup, no highlighting, no wrapped paths."""
     return Console(quiet=quiet, stderr=stderr, highlight=False, markup=False, soft_wrap=True)
-
-
-def progress_bar(*, quiet: bool = False) -> Progress:
-    """Steps done, a status, and the time left; `quiet` shows nothing."""
-    return Progress(
-        BarColumn(bar_width=6),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[status]}"),
-        TimeRemainingColumn(elapsed_when_finished=True),
-        console=make_console(quiet=quiet),
-    )
 
 
 @contextmanager

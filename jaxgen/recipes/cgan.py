@@ -266,6 +266,7 @@ RECIPE = Recipe(
         "D(x)": ("train/d_real", "train/d_fake"),
         "recognized as the class asked for": (BEST, "test/recognized_real"),
     },
+    progress=("generator_loss", "discriminator_loss"),
     budget=Budget(num_epochs=100, num_images=720_000),
     networks=Networks(get_networks, put_networks),
     torch_names=TorchNames(torch_entries, torch_split, torch_options),

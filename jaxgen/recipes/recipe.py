@@ -106,6 +106,8 @@ class Recipe(Generic[ConfigT]):
     """What a run has reached, from its last record."""
     panels: Mapping[str, tuple[str, ...]]
     """Titles of the curves, and the metrics in each."""
+    progress: tuple[str, ...]
+    """The training metrics on the screen while an epoch lasts."""
     budget: Budget
     networks: Networks | None = None
     """Needed to start a run from weights, and to export them."""

@@ -202,6 +202,7 @@ RECIPE = Recipe(
         "reconstruction (nats)": ("train/reconstruction_nats", "test/reconstruction_nats"),
         "KL divergence (nats)": ("train/kl_nats", "test/kl_nats"),
     },
+    progress=("loss", "reconstruction_nats", "kl_nats"),
     budget=Budget(num_epochs=25, num_images=300_000),
     networks=Networks(
         get=lambda state: {"vae": state.network.variables},

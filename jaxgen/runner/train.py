@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 from rich.console import Console
-from rich.progress import Progress, TaskID
+from rich.progress import Progress
 
 from jaxgen import console
 from jaxgen.convolution import default_implementation
@@ -18,6 +18,7 @@ from jaxgen.runner.check_fits import check_fits
 from jaxgen.runner.epochs import Diverged, Totals, Values
 from jaxgen.runner.finish import finish
 from jaxgen.runner.options import Options, OutputOptions
+from jaxgen.runner.progress import Reporter, progress_bar
 from jaxgen.runner.setup import Setup, prepare
 from jaxgen.runner.state import initial_state, initial_weights, run_keys
 from jaxgen.runs import caches, directory, environment, records
@@ -38,11 +39,12 @@ def train(recipe: Recipe, options: Options) -> Path:
     if options.hardware.compilation_cache:
         caches.keep_compiled_programs()
     run_dir = choose_directory(options.output, recipe.name)
-    with console.progress_bar(quiet=not hosts.is_writer()) as progress:
-        setup = prepare(recipe, options, progress.console)
+    screen = console.make_console(quiet=not hosts.is_writer())
+    setup = prepare(recipe, options, screen)
+    with progress_bar(screen) as progress:
         _train(setup, run_dir, progress)
     if hosts.is_writer():
-        finish(setup, run_dir, console.make_console())
+        finish(setup, run_dir, screen)
     return run_dir
 
 
@@ -63,6 +65,10 @@ def _train(setup: Setup, run_dir: Path, progress: Progress) -> None:
 
     create_directory(setup.options.output, run_dir)
     screen.print(f"run directory: {run_dir}")
+    if (planned := setup.facts.num_epochs) < num_epochs:
+        screen.print(
+            f"beyond the {planned} epochs planned at the start, schedules stay at their last value"
+        )
     with checkpoint.open_manager(
         directory.checkpoints_path(run_dir), recipe.best, recipe.mode
     ) as manager:
@@ -85,14 +91,14 @@ def _train(setup: Setup, run_dir: Path, progress: Progress) -> None:
             data = stream(data, run_keys(setup).order, shape, layout)
         else:
             data = put(data, layout.shared)
-        bar = progress.add_task("", total=num_epochs * shape.num_steps, status="compiling")
+        reporter = Reporter(progress, shape, num_epochs)
         totals = Totals()
         for chunk in loop.fit(
             train_chunk, state, data, keys, shape=shape, num_epochs=num_epochs, layout=layout
         ):
             diverged = check_divergence(chunk, diverged, screen)
             totals = totals.add(chunk)
-            show(progress, bar, chunk, shape, diverged)
+            reporter.show(chunk, recipe.progress, frozenset(diverged))
             if chunk.ends_epoch:
                 outcome = evaluate(chunk.state)
                 at = chunk.epoch + 1, chunk.step
@@ -158,22 +164,6 @@ def check_divergence(chunk: loop.Chunk, diverged: Diverged, screen: Console) -> 
             raise InputError(f"{what}. {epochs.DIVERGED}")
         screen.print(f"member {member} is frozen: {what}; the others continue", style="yellow")
     return diverged
-
-
-def show(
-    progress: Progress, bar: TaskID, chunk: loop.Chunk, shape: loop.EpochShape, diverged: Diverged
-) -> None:
-    """Show the losses of a chunk and its throughput."""
-    num_members = np.atleast_1d(chunk.first_not_finite).size
-    active = [member for member in range(num_members) if member not in diverged]
-    rate = len(active) * shape.chunk_steps * shape.batch_size / chunk.seconds
-    losses = {
-        name.replace("_loss", ""): values.reshape(num_members, -1)[active].mean()
-        for name, values in chunk.metrics.items()
-        if name.endswith("loss")
-    }
-    status = ", ".join(f"{name} {value:.4g}" for name, value in losses.items())
-    progress.update(bar, completed=chunk.step, status=f"{status}, {rate:,.0f} images/s")
 
 
 def keep(

@@ -80,5 +80,6 @@ RECIPE = Recipe(
     mode="min",
     headline=lambda record: "the mean image is learned",
     panels={"error": ("train/loss", "test/error")},
+    progress=("loss",),
     budget=Budget(num_epochs=2, num_images=10_000),
 )

@@ -1,0 +1,73 @@
+"""Progress of training on the screen: a bar on a terminal, lines elsewhere."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from jaxgen.training.loop import Chunk, EpochShape
+
+SECONDS_BETWEEN_LINES = 60
+
+
+class Reporter:
+    """Shows chunks as they are trained; `console` prints beside the bar."""
+
+    def __init__(self, progress: Progress, shape: EpochShape, num_epochs: int):
+        self._progress, self._shape, self._num_epochs = progress, shape, num_epochs
+        num_steps = num_epochs * shape.num_steps
+        self._bar = progress.add_task("", total=num_steps, status="compiling")
+        self._last_line = time.monotonic()
+
+    def show(self, chunk: Chunk, names: Sequence[str], frozen: frozenset[int]) -> None:
+        """Show the metrics of these names, averaged over the members that are not frozen.
+
+        Without a terminal, only once a minute within an epoch.
+        """
+        status = describe(chunk, names, frozen, self._shape, self._num_epochs)
+        self._progress.update(self._bar, completed=chunk.step, status=status)
+        elapsed = time.monotonic() - self._last_line
+        if chunk.ends_epoch:
+            self._last_line = time.monotonic()  # the line of the epoch follows
+        elif elapsed > SECONDS_BETWEEN_LINES and not self._progress.console.is_terminal:
+            self._progress.console.print(status)
+            self._last_line = time.monotonic()
+
+
+@contextmanager
+def progress_bar(console: Console) -> Iterator[Progress]:
+    """The share done, a status and the time left; invisible without a terminal."""
+    columns = (
+        BarColumn(bar_width=6),
+        TextColumn("{task.fields[status]}"),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        yield progress
+
+
+def describe(
+    chunk: Chunk,
+    names: Sequence[str],
+    frozen: frozenset[int],
+    shape: EpochShape,
+    num_epochs: int,
+) -> str:
+    """Epoch, metrics and throughput of a chunk in one line."""
+    num_members = np.atleast_1d(chunk.first_not_finite).size
+    active = [member for member in range(num_members) if member not in frozen]
+    rate = len(active) * shape.chunk_steps * shape.batch_size / chunk.seconds
+    means = {name: chunk.metrics[name].reshape(num_members, -1)[active].mean() for name in names}
+    metrics = ", ".join(
+        f"{name.removesuffix('_nats').removesuffix('_loss')} {value:.4g}"
+        for name, value in means.items()
+    )
+    return f"epoch {chunk.epoch + 1}/{num_epochs}, {metrics}, {rate:,.0f} images/s"
