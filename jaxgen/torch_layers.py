@@ -9,15 +9,26 @@ layers.
 import math
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int
 
 from jaxgen.errors import InputError
 
-StateDict = Mapping[str, Any]  # of numpy arrays or tensors
+
+@runtime_checkable
+class ArrayLike(Protocol):
+    """A NumPy array or a PyTorch tensor."""
+
+    @property
+    def shape(self) -> Sequence[int]:
+        """The size of each axis."""
+        ...
+
+
+StateDict = Mapping[str, ArrayLike]
 Shapes = Mapping[str, tuple[int, ...]]
 Order = Int[np.ndarray, "_"] | None
 
@@ -109,7 +120,7 @@ def pixel_order(height: int, width: int, channels: int) -> Int[np.ndarray, "_"]:
     return positions.reshape(channels, height, width).transpose(1, 2, 0).ravel()
 
 
-def unwrap(state_dict: StateDict, names: Collection[str]) -> dict[str, Any]:
+def unwrap(state_dict: StateDict, names: Collection[str]) -> dict[str, ArrayLike]:
     """The entries of the network that has these names, without the prefix of what wraps it.
 
     The prefix is the one under which most of the names are found; entries elsewhere belong to

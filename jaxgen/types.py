@@ -103,7 +103,7 @@ def traced_learning_rate(optimizer: Optimizer) -> optax.GradientTransformation:
 
 
 def create_train_state(
-    apply_fn: Callable[..., Any],
+    apply_fn: Callable[..., PyTree],
     variables: PyTree,
     optimizer: optax.GradientTransformation,
     learning_rate: Scalar,

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from jaxgen import console
 from jaxgen.commands.arguments import from_module
@@ -11,6 +10,7 @@ from jaxgen.errors import InputError
 from jaxgen.recipes import registry
 from jaxgen.recipes.recipe import ConfigT, Recipe
 from jaxgen.runner.command_line import defaults, parse
+from jaxgen.runner.options import DataOptions, TrainingOptions
 from jaxgen.runs.config_file import read_config
 
 
@@ -20,7 +20,8 @@ def main(
     *,
     program: str | None = None,
     args: Sequence[str] | None = None,
-    **sections: Any,
+    data: DataOptions = DataOptions(),
+    training: TrainingOptions = TrainingOptions(),
 ) -> None:
     """Train with these settings, except for what the command line says.
 
@@ -30,7 +31,10 @@ def main(
 
     program = program or f"python -m experiments.{Path(sys.argv[0]).stem}"
     with console.report_errors():
-        train(recipe, parse(recipe, defaults(recipe, config, **sections), program, args))
+        train(
+            recipe,
+            parse(recipe, defaults(recipe, config, data=data, training=training), program, args),
+        )
 
 
 def train_command(args: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import PyTree
 
 from jaxgen.errors import InputError
-from jaxgen.torch_layers import Entry, Shapes, StateDict, shapes_of, unwrap
+from jaxgen.torch_layers import ArrayLike, Entry, Shapes, StateDict, shapes_of, unwrap
 
 COUNTER = "num_batches_tracked"  # of BatchNorm: nothing here depends on it
 Leaves = Mapping[tuple[str, ...], Any]  # by path
@@ -53,7 +53,7 @@ def to_numpy(entries: Iterable[Entry], variables: PyTree) -> dict[str, np.ndarra
     return {entry.name: entry.to_torch(np.asarray(leaves[entry.path])) for entry in table}
 
 
-def to_torch(entries: Iterable[Entry], variables: PyTree) -> dict[str, Any]:
+def to_torch(entries: Iterable[Entry], variables: PyTree) -> dict[str, ArrayLike]:
     """`to_numpy` as tensors, for `load_state_dict`."""
     torch = import_torch()
     return {name: torch.tensor(array) for name, array in to_numpy(entries, variables).items()}
@@ -67,7 +67,7 @@ def split_networks(state_dict: StateDict, names: Iterable[str]) -> dict[str, Sta
     """
     either = "|".join(map(re.escape, names))
     pattern = re.compile(rf"(?:.+?\.)??({either})(?:_state_dict)?\.(.+)")
-    networks: dict[str, dict[str, Any]] = {}
+    networks: dict[str, dict[str, ArrayLike]] = {}
     for full_name, value in state_dict.items():
         if match := pattern.fullmatch(full_name):
             network = networks.setdefault(match[1], {})
@@ -140,11 +140,11 @@ def _misfit(summary: str, problems: list[str]) -> InputError:
     return InputError("\n  ".join([f"{summary}:", *sorted(problems)]))
 
 
-def _to_numpy(value: Any) -> np.ndarray:
+def _to_numpy(value: ArrayLike) -> np.ndarray:
     """An array or a tensor on any device; PyTorch has no conversion of bfloat16."""
     if not hasattr(value, "detach"):
         return np.asarray(value)
-    tensor = value.detach().cpu()
+    tensor = value.detach().cpu()  # pyright: ignore[reportAttributeAccessIssue]
     if str(tensor.dtype) == "torch.bfloat16":
         return np.asarray(jnp.from_dlpack(tensor))
     return tensor.numpy()

@@ -3,17 +3,18 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from jaxgen.runs.records import Record
+
 
 def curves(
     path: Path,
-    records: list[dict[str, Any]],
+    records: Sequence[Record],
     panels: Mapping[str, Sequence[str]],
     groups: Mapping[str, list[int]] = MappingProxyType({}),
 ) -> None:

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -211,7 +211,7 @@ def torch_split(weights: StateDict) -> dict[str, StateDict]:
     return networks
 
 
-def torch_options(networks: Mapping[str, StateDict]) -> dict[str, Any]:
+def torch_options(networks: Mapping[str, StateDict]) -> dict[str, object]:
     """Sizes, from the shapes of weights."""
     generator = torch_names.model_for(networks["generator"])
     discriminator = torch_names.model_for(networks["discriminator"])

@@ -3,16 +3,16 @@
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import Array, Key, PyTree
 
+from jaxgen.runs.records import Record
 from jaxgen.torch_layers import Entry, StateDict
 from jaxgen.types import Batch, HypersT, Learner, Metrics, Mode, StateT
 
 ConfigT = TypeVar("ConfigT")
-Record = Mapping[str, Any]  # a line of metrics.jsonl
 Drawn = Mapping[str, np.ndarray]  # what `draw` returns, on the host
 
 
@@ -66,23 +66,25 @@ class Budget(NamedTuple):
     """Training images seen."""
 
 
-class Networks(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Networks(Generic[StateT]):
     """Access to the variables of a state's networks, by name."""
 
-    get: Callable[[Any], dict[str, PyTree]]
+    get: Callable[[StateT], dict[str, PyTree]]
     """The variables of each network in a state."""
-    put: Callable[[Any, Mapping[str, PyTree]], Any]
+    put: Callable[[StateT, Mapping[str, PyTree]], StateT]
     """The state with these variables, all else unchanged."""
 
 
-class TorchNames(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class TorchNames(Generic[ConfigT]):
     """The parameters of a family's networks in PyTorch files."""
 
-    entries: Callable[[Any, Facts], dict[str, list[Entry]]]
+    entries: Callable[[ConfigT, Facts], dict[str, list[Entry]]]
     """The entries of each network that a configuration has."""
     split: Callable[[StateDict], dict[str, StateDict]]
     """The state dict of each network in a file; raises InputError if one is missing."""
-    options: Callable[[Mapping[str, StateDict]], dict[str, Any]]
+    options: Callable[[Mapping[str, StateDict]], dict[str, object]]
     """The options that follow from the shapes of each network's weights."""
 
 
@@ -95,7 +97,7 @@ class Recipe(Generic[ConfigT]):
     """A frozen dataclass, whose docstring describes the command, and each field's an option."""
     build: Callable[[ConfigT, Facts], Task]
     """Raises InputError for a configuration that does not fit the data."""
-    hypers: Callable[[ConfigT], Any]
+    hypers: Callable[[ConfigT], PyTree]
     """What may differ between the members of a population."""
     sweepable: tuple[str, ...]
     """The options that `hypers` depends on."""
@@ -111,7 +113,7 @@ class Recipe(Generic[ConfigT]):
     budget: Budget
     networks: Networks | None = None
     """Needed to start a run from weights, and to export them."""
-    torch_names: TorchNames | None = None
+    torch_names: TorchNames[ConfigT] | None = None
     """Needed for PyTorch files."""
 
 

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import jax.numpy as jnp
 import optax
@@ -173,7 +173,7 @@ def describe(record: Record) -> str:
     return f"negative ELBO in nats: {bounds}"
 
 
-def torch_options(networks: Mapping[str, StateDict]) -> dict[str, Any]:
+def torch_options(networks: Mapping[str, StateDict]) -> dict[str, object]:
     """Model and sizes, from the shapes of weights."""
     model = torch_names.model_for(networks["vae"])
     return {

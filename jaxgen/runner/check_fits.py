@@ -10,13 +10,14 @@ from jaxtyping import Array, Key, PyTree
 from jaxgen.errors import InputError
 from jaxgen.runner.setup import Setup
 from jaxgen.training import memory
+from jaxgen.training.loop import Trainer
 from jaxgen.types import Batch
 
 NEARLY_FULL = 0.8
 
 
 def check_fits(
-    train: Any, state: PyTree[jax.ShapeDtypeStruct], setup: Setup, key: Key[Array, "..."]
+    train: Trainer, state: PyTree[jax.ShapeDtypeStruct], setup: Setup, key: Key[Array, "..."]
 ) -> str:
     """A notice if training will nearly fill a device, from the compiled program; else empty.
 

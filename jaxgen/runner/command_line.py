@@ -2,20 +2,26 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 import tyro
 
 from jaxgen.recipes.recipe import ConfigT, Recipe
 from jaxgen.runner import recorded, weights
-from jaxgen.runner.options import Options
+from jaxgen.runner.options import DataOptions, Options, TrainingOptions
 from jaxgen.runner.sweep import sweep_type
 
 
-def defaults(recipe: Recipe[ConfigT], config: ConfigT | None = None, **sections: Any) -> Options:
+def defaults(
+    recipe: Recipe[ConfigT],
+    config: ConfigT | None = None,
+    *,
+    data: DataOptions = DataOptions(),
+    training: TrainingOptions = TrainingOptions(),
+) -> Options:
     """The default options of a recipe, except for a configuration and the given sections."""
     sweep = sweep_type(recipe.config, recipe.sweepable)()
-    return Options(recipe.config() if config is None else config, sweep, **sections)
+    config = recipe.config() if config is None else config
+    return Options(config, sweep, data=data, training=training)
 
 
 def parse(

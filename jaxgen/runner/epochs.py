@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int
@@ -81,7 +81,7 @@ def make_record(
     """
     values = {f"train/{name}": np.array(value, float) for name, value in totals.means.items()}
     values |= {f"test/{name}": np.array(value, float) for name, value in test.items()}
-    record: Record = {
+    record: dict[str, object] = {
         "epoch": epoch,
         "step": step,
         "seconds": round(totals.seconds, 3),  # of training alone
@@ -116,7 +116,7 @@ def score(record: Record, metric: str) -> float:
     return record["summary"][metric]["mean"] if "summary" in record else record[metric]
 
 
-def member_record(record: Mapping[str, Any], member: int) -> Record:
+def member_record(record: Record, member: int) -> Record:
     """The record that one member of a population would have written as a single run."""
     return {
         name: value[member] if isinstance(value, list) else value

@@ -8,22 +8,23 @@ import json
 import types
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from jaxgen.errors import InputError
 from jaxgen.runs.directory import config_path, write_text
 
 FORMAT = 2
+T = TypeVar("T")
 
 
-def write_config(run_dir: Path, recipe: str, sections: Mapping[str, Any]) -> None:
+def write_config(run_dir: Path, recipe: str, sections: Mapping[str, object]) -> None:
     """Record the name of a recipe, and a dataclass per section."""
     record = {"format": FORMAT, "recipe": recipe}
     record |= {name: encode(section) for name, section in sections.items()}
     write_text(config_path(run_dir), json.dumps(record, indent=2) + "\n")
 
 
-def read_config(run_dir: Path) -> dict[str, Any]:
+def read_config(run_dir: Path) -> dict[str, object]:
     """The JSON object in config.json. Raises InputError if it is not one of this format."""
     path = config_path(run_dir)
     try:
@@ -41,15 +42,17 @@ def read_config(run_dir: Path) -> dict[str, Any]:
     return record
 
 
-def section(run_dir: Path, record: Mapping[str, Any], name: str, kind: type) -> Any:
+def section(run_dir: Path, record: Mapping[str, object], name: str, kind: type[T]) -> T:
     """One section of config.json as its dataclass. Raises InputError that names what is wrong."""
     where = f"{config_path(run_dir)}: {name}"
     if name not in record:
         raise InputError(f"{where} is missing.")
-    return decode(kind, record[name], where)
+    value = decode(kind, record[name], where)
+    assert isinstance(value, kind)
+    return value
 
 
-def encode(value: Any) -> Any:
+def encode(value: object) -> object:
     """A dataclass, and whatever its fields hold, as JSON values."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value)}
@@ -60,7 +63,7 @@ def encode(value: Any) -> Any:
     return value
 
 
-def decode(kind: Any, value: Any, where: str) -> Any:
+def decode(kind: object, value: object, where: str) -> object:
     """JSON values as an instance of a type: the inverse of `encode`.
 
     Raises InputError for values of other types, and for unknown or missing fields.
@@ -89,7 +92,7 @@ def decode(kind: Any, value: Any, where: str) -> Any:
     raise InputError(f"{where} cannot be {value!r}.")
 
 
-def _decode_dataclass(kind: type, value: dict[str, Any], where: str) -> Any:
+def _decode_dataclass(kind: type, value: dict[str, object], where: str) -> object:
     hints = get_type_hints(kind)
     fields = {field.name: field for field in dataclasses.fields(kind)}
     if unknown := value.keys() - fields.keys():

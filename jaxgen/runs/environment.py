@@ -9,7 +9,6 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import jax
 
@@ -19,7 +18,7 @@ from jaxgen.runs.directory import environment_path, write_text
 PACKAGES = ("jaxgen", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
-def environment() -> dict[str, Any]:
+def environment() -> dict[str, object]:
     """Versions, devices, commit and command of this process."""
     device = jax.devices()[0]
     return {
@@ -36,14 +35,14 @@ def environment() -> dict[str, Any]:
     }
 
 
-def record_start(run_dir: Path, **details: Any) -> None:
+def record_start(run_dir: Path, **details: object) -> None:
     """Append this process, and `details` of the run."""
     starts = read_starts(run_dir) if environment_path(run_dir).exists() else []
     text = json.dumps([*starts, environment() | details], indent=2) + "\n"
     write_text(environment_path(run_dir), text)
 
 
-def read_starts(run_dir: Path) -> list[dict[str, Any]]:
+def read_starts(run_dir: Path) -> list[dict[str, object]]:
     """The entry of each start. Raises InputError if the file is missing or damaged."""
     path = environment_path(run_dir)
     try:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from jaxgen.runs.config_file import read_config
 from jaxgen.runs.directory import metrics_path, result_path, write_text
 from jaxgen.runs.environment import read_starts
 
-Record = dict[str, Any]
+Record = Mapping[str, Any]  # a line of metrics.jsonl
 
 
 def append_metrics(run_dir: Path, record: Record) -> None:
@@ -41,7 +42,7 @@ def write_result(run_dir: Path) -> None:
                 del options[name]
     result = {
         **config,
-        "environment": start | {"command": re.sub(r" --\w+-dir \S+", "", start["command"])},
+        "environment": start | {"command": re.sub(r" --\w+-dir \S+", "", str(start["command"]))},
         "metrics": records[-1],
         "training_seconds": round(sum(record["seconds"] for record in records), 1),
     }

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Int, Key
+from jaxtyping import Array, Int, Key, PyTree
 
 from jaxgen.errors import InputError
 from jaxgen.training import sharding
@@ -24,7 +24,7 @@ from jaxgen.training.sharding import Layout
 from jaxgen.types import Batch, HypersT, Learner, Metrics, State, StateT
 
 Step = Callable[[StateT, Batch, Key[Array, ""]], tuple[StateT, Metrics]]
-Trainer = Callable[..., tuple[Any, Metrics]]  # jitted (state, data, rows, key, start)
+Trainer = jax.stages.Wrapped  # of (state, data, rows, key, start) to (state, metrics)
 Stream = Callable[
     [int], Iterator[Batch]
 ]  # batches from a given chunk on: [*members, steps, b, ...]
@@ -153,7 +153,7 @@ def compiler_options(layout: Layout) -> dict[str, str]:
     return {}
 
 
-def trainer(step: Step[Any], layout: Layout | None = None) -> Trainer:
+def trainer(step: Step[StateT], layout: Layout | None = None) -> Trainer:
     """Compile `train_chunk` for a single run or a population, as `fit` needs it.
 
     A state whose chunk has a metric that is not finite stays unchanged. Donates `state`.
@@ -171,8 +171,8 @@ def trainer(step: Step[Any], layout: Layout | None = None) -> Trainer:
 
 
 def evaluate(
-    evaluate_batch: Callable[[Any, Batch, Key[Array, ""]], Metrics],
-    state: Any,
+    evaluate_batch: Callable[[PyTree, Batch, Key[Array, ""]], Metrics],
+    state: PyTree,
     data: Batch,
     key: Key[Array, ""],
     batch_size: int,
@@ -195,7 +195,7 @@ def evaluate(
 class Chunk(NamedTuple):
     """The outcome of one chunk of steps."""
 
-    state: Any
+    state: PyTree
     metrics: dict[str, np.ndarray]  # on the host, each [steps], or [members, steps]
     epoch: int  # counted from 0
     step: int  # updates so far, of members that are not frozen

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Int, Key, PyTree
 
 from jaxgen.types import Metrics, Mode, State, StateT
 
@@ -26,7 +26,7 @@ def single(f: Callable, in_axes: Axes) -> Callable:
     return f
 
 
-def own(args: Sequence[Any], in_axes: Axes, i: Int[Array, ""]) -> list[Any]:
+def own(args: Sequence[PyTree], in_axes: Axes, i: Int[Array, ""]) -> list[PyTree]:
     """The arguments of member i: its slice of those that have a member axis."""
     return [
         arg if axis is None else jax.tree.map(lambda leaf: leaf[i], arg)
@@ -93,8 +93,8 @@ def sharded(num_devices: int, within: Lift) -> Lift:
 
 
 def freeze_if_not_finite(
-    train: Callable[[StateT, Any, Any, Key[Array, ""]], tuple[StateT, Metrics]],
-) -> Callable[[StateT, Any, Any, Key[Array, ""], Int[Array, ""]], tuple[StateT, Metrics]]:
+    train: Callable[[StateT, PyTree, PyTree, Key[Array, ""]], tuple[StateT, Metrics]],
+) -> Callable[[StateT, PyTree, PyTree, Key[Array, ""], Int[Array, ""]], tuple[StateT, Metrics]]:
     """`train`, except that a chunk with a NaN or infinite metric leaves the state unchanged.
 
     Takes one more argument, the step at which the chunk starts. A state behind that step was frozen
@@ -102,7 +102,7 @@ def freeze_if_not_finite(
     """
 
     def train_chunk(
-        state: StateT, data: Any, rows: Any, key: Key[Array, ""], start: Int[Array, ""]
+        state: StateT, data: PyTree, rows: PyTree, key: Key[Array, ""], start: Int[Array, ""]
     ) -> tuple[StateT, Metrics]:
         new, metrics = train(state, data, rows, key)
         finite = jnp.all(jnp.stack([jnp.isfinite(values).all() for values in metrics.values()]))
