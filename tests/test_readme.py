@@ -5,9 +5,12 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from experiments import readme_tables
+from jaxgen.commands.train import main
+from jaxgen.recipes import vae
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -44,8 +47,8 @@ def test_a_table_is_filled_and_nothing_else_changes():
     ("text", "message"),
     [
         (marked("vea"), "no table vea: choose from main,"),
-        (f"<!-- table: vae -->\n{marked('cgan')}", "lacks the line <!-- end -->"),
-        (f"{marked('vae')}<!-- table: cgan -->\n", "lacks the line <!-- end -->"),
+        (f"<!-- table: vae -->\n{marked('cgan')}", "has no end: add the line <!-- end -->"),
+        (f"{marked('vae')}<!-- table: cgan -->\n", "has no end: add the line <!-- end -->"),
     ],
 )
 def test_unknown_and_unfinished_tables_are_errors(text, message):
@@ -85,13 +88,30 @@ def test_a_study_is_summarized_over_its_members(tmp_path):
     assert "| **116.00** ± 0.50 | 115.25, 117.75 | mnist_5k, 4 seeds, " in row
 
 
-@pytest.mark.slow
-def test_the_library_example_runs_as_it_stands(capsys):
-    (code,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+def code_with(word):
+    """The Python example that contains a word."""
+    (code,) = (
+        c for c in re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL) if word in c
+    )
+    return code
+
+
+def test_the_library_example_trains_eight_seeds(capsys):
     names = {}
-    exec(code.replace("num_epochs=3", "num_epochs=1"), names)
-    assert names["images"].shape == (16, 32, 32, 1)
-    assert "62" in capsys.readouterr().out
+    exec(code_with("vmap").replace("num_epochs=3", "num_epochs=1"), names)
+    assert names["images"].shape == (8, 16, 32, 32, 1)
+    bounds = np.array(capsys.readouterr().out.strip(" []\n").split(), float)
+    assert bounds.shape == (8,)
+    assert (bounds < 300).all()  # an untrained model is at 700
+
+
+def test_the_notebook_example_opens_a_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = "--dataset mnist_5k --model mlp --hidden-dims 8 --batch-size 400 --epochs 1".split()
+    main(vae.RECIPE, program="test", args=options)
+    names = {}
+    exec(code_with("load_run"), names)
+    assert names["images"].shape == (64, 32, 32, 1)
 
 
 def test_what_the_course_table_names_exists():

@@ -1,4 +1,4 @@
-"""Arguments that the commands on a run have in common."""
+"""Arguments of the commands that open a run."""
 
 import sys
 from pathlib import Path
@@ -17,13 +17,13 @@ RecipeModule = str | None
 
 
 def load(run_dir: Path, checkpoint: CheckpointChoice, module: str | None) -> "Run":
-    """Open a run whose recipe is registered, or the `RECIPE` of a module."""
-    from jaxgen.runner.load import load_run  # imports Orbax, which takes longer than --help may
+    """Open a run of a registered recipe, or of the `RECIPE` in a module."""
+    from jaxgen.runner.load import load_run  # imports Orbax, which would slow down --help
 
     return load_run(run_dir, checkpoint, None if module is None else from_module(module))
 
 
 def from_module(module: str) -> registry.Recipe:
-    """The recipe of a module, which may lie in the working directory."""
+    """Load the `RECIPE` of a module, which may be in the working directory."""
     sys.path.insert(0, "")
     return registry.from_module(module)

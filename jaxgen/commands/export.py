@@ -1,4 +1,4 @@
-"""`jaxgen export`: the weights of a run as a file for PyTorch."""
+"""`jaxgen export`: write the weights of a run to a file for PyTorch."""
 
 from pathlib import Path
 from typing import Annotated
@@ -18,8 +18,8 @@ def export(
 ) -> None:
     """Write the weights of a run to a file with the parameter names of the course's classes.
 
-    Several networks are written to one file, as entries `generator.` and so on. To start a run from
-    such a file, train with --init-from.
+    Several networks are written to one file, with prefixes such as `generator.`. To start a run
+    from such a file, train with --init-from.
 
     Args:
         run_dir: Directory of the run.
@@ -34,9 +34,11 @@ def export(
     run = load(run_dir, checkpoint, recipe)
     names, networks = run.recipe.torch_names, run.recipe.networks
     if names is None or networks is None:
-        raise InputError(f"The recipe {run.recipe.name} has no names for PyTorch weights.")
+        raise InputError(
+            f"The recipe {run.recipe.name} cannot export PyTorch weights: define its torch_names."
+        )
     if run.num_members is not None:
-        raise InputError(f"{run_dir} is a population: take one member with jaxgen extract first.")
+        raise InputError(f"{run_dir} is a population: use `jaxgen extract` on one member first.")
     variables = networks.get(run.state)
     arrays = {
         name: torch.to_numpy(entries, variables[name])

@@ -1,4 +1,4 @@
-"""`jaxgen extract`: a member of a population becomes a run of its own."""
+"""`jaxgen extract`: turn a member of a population into a run of its own."""
 
 import shutil
 from pathlib import Path
@@ -20,20 +20,20 @@ def extract(
     checkpoint: CheckpointChoice = "latest",
     recipe: RecipeModule = None,
 ) -> None:
-    """Take one member out of a population, as a run of its own.
+    """Extract one member of a population as a run of its own.
 
-    It has the member's options, records, pictures and state, and can be resumed and exported like
-    any other run.
+    The new run has the member's options, records, pictures and state, and can be resumed and
+    exported like any other run.
 
     Args:
         run_dir: Directory of the population.
         index: Number of the member, from 0.
-        new_dir: Directory of the new run; nothing may exist there.
-        checkpoint: Checkpoint to take: latest, best (by the mean over the members), or a step.
+        new_dir: Directory of the new run, which must not exist yet.
+        checkpoint: Checkpoint to extract: latest, best (by the mean over the members), or a step.
         recipe: Module with the recipe of the run, if it is neither built in nor registered.
     """
     from jaxgen.pictures import curves
-    from jaxgen.training.checkpoint import open_manager, save
+    from jaxgen.training.checkpoint import commit, open_checkpointer, save
 
     run = load(run_dir, checkpoint, recipe).member(index)
     directory.create(new_dir, overwrite=False)
@@ -47,8 +47,10 @@ def extract(
         records.append_metrics(new_dir, record)
     best = run.recipe.best
     metric = score(run.metrics[-1], best) if run.metrics else float("nan")
-    with open_manager(directory.checkpoints_path(new_dir), best, run.recipe.mode) as manager:
-        save(manager, run.step, run.state, {best: metric})
+    path = directory.checkpoints_path(new_dir)
+    with open_checkpointer() as checkpointer:
+        save(checkpointer, path, run.step, run.state)
+        commit(checkpointer, path, run.step, metric, run.recipe.mode)
     if run.metrics:
         records.write_result(new_dir)
         curves.curves(new_dir / "curves.png", run.metrics, run.recipe.panels)

@@ -8,19 +8,21 @@ from jaxgen import console
 from jaxgen.commands.export import export
 from jaxgen.commands.extract import extract
 from jaxgen.commands.train import train_command
+from jaxgen.commands.verify import verify
 
 
 def train() -> None:
-    """Train a recipe; `jaxgen train --help` lists them."""
+    """Train a recipe; `jaxgen train --help` lists all recipes."""
+    # Only the help text is used: `main` handles this command, whose options depend on the recipe.
 
 
 def main() -> None:
-    """Run the subcommand that the command line names."""
+    """Run the subcommand given on the command line."""
     if sys.argv[1:2] == ["train"]:
         train_command(sys.argv[2:])
         return
     with console.report_errors():
-        commands = {"train": train, "extract": extract, "export": export}
+        commands = {"train": train, "extract": extract, "export": export, "verify": verify}
         tyro.extras.subcommand_cli_from_dict(
-            commands, prog="jaxgen", description="Train generative models, and work with the runs."
+            commands, prog="jaxgen", description="Train generative models, and use their runs."
         )

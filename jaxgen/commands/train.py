@@ -1,4 +1,4 @@
-"""Train a recipe: the command line of the scripts in `experiments` and of `jaxgen train`."""
+"""`jaxgen train`, and the same command line for the scripts in `experiments`."""
 
 import sys
 from collections.abc import Sequence
@@ -23,11 +23,11 @@ def main(
     data: DataOptions = DataOptions(),
     training: TrainingOptions = TrainingOptions(),
 ) -> None:
-    """Train with these settings, except for what the command line says.
+    """Train with these settings, which the options on the command line override.
 
-    `data` and `training` take options of every recipe that differ from their defaults.
+    `config` holds the options of the recipe, `data` and `training` those that all recipes share.
     """
-    from jaxgen.runner.train import train  # imports Orbax, which takes longer than --help may
+    from jaxgen.runner.train import train  # imports Orbax, which would slow down --help
 
     program = program or f"python -m experiments.{Path(sys.argv[0]).stem}"
     with console.report_errors():
@@ -38,7 +38,7 @@ def main(
 
 
 def train_command(args: Sequence[str]) -> None:
-    """`jaxgen train RECIPE`, or --recipe MODULE or --resume RUN_DIR in its place."""
+    """Run `jaxgen train` with a recipe's name, --recipe MODULE or --resume RUN_DIR."""
     if list(args) in ([], ["-h"], ["--help"]):
         print(USAGE.format("\n".join(f"  jaxgen train {name}" for name in registry.names())))
         return
@@ -48,7 +48,7 @@ def train_command(args: Sequence[str]) -> None:
 
 
 def choose_recipe(args: Sequence[str]) -> tuple[Recipe, list[str]]:
-    """The recipe that the arguments name, and the other arguments."""
+    """Find the recipe that the arguments name; also return the other arguments."""
     args = list(args)
     if "--recipe" in args[:-1]:
         at = args.index("--recipe")

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int
@@ -33,6 +33,17 @@ class Totals(NamedTuple):
             for name, values in chunk.metrics.items()
         }
         return Totals(metrics, self.num_chunks + 1, self.seconds + chunk.seconds)
+
+    def to_json(self) -> dict[str, object]:
+        """Exact JSON values, from which `from_json` restores the totals."""
+        metrics = {name: total.tolist() for name, total in self.metrics.items()}
+        return self._replace(metrics=metrics)._asdict()  # pyright: ignore[reportArgumentType]
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Totals":
+        """The totals that `to_json` recorded."""
+        metrics = {name: np.array(total, float) for name, total in values["metrics"].items()}
+        return cls(metrics, values["num_chunks"], values["seconds"])
 
     @property
     def means(self) -> Values:

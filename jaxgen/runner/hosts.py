@@ -1,6 +1,7 @@
 """One run on several processes: they join, one of them writes, and they wait for each other."""
 
 import jax
+import numpy as np
 from jax.experimental import multihost_utils
 
 from jaxgen.errors import InputError
@@ -24,6 +25,13 @@ def join(options: HardwareOptions) -> None:
 def is_writer() -> bool:
     """Whether this process writes the records and the messages."""
     return jax.process_index() == 0
+
+
+def agree(number: int) -> int:
+    """The largest number that any process has; 0 if none has any. Every process must call it."""
+    if jax.process_count() == 1:
+        return number
+    return int(multihost_utils.process_allgather(np.int32(number)).max())
 
 
 def wait_for_all(name: str) -> None:

@@ -17,7 +17,7 @@ from jaxgen.runner.options import Options
 from jaxgen.runner.sweep import members
 from jaxgen.runs.directory import checkpoints_path
 from jaxgen.runs.records import Record, read_metrics
-from jaxgen.training.checkpoint import find_step, open_manager, restore
+from jaxgen.training.checkpoint import find_step, restore
 from jaxgen.types import CheckpointChoice, Learner
 
 Images = Float[np.ndarray, "n h w c"]  # in [0, 1]
@@ -103,8 +103,9 @@ def load_run(
     """Open a run at its latest checkpoint, its best, or that of a given step.
 
     A population's best checkpoint is the one with the best mean of the metric. The data set is not
-    needed. `recipe` is needed only if it is neither built in nor registered. Raises InputError if
-    the directory is not a run, or has no such checkpoint.
+    needed. `recipe` is needed only if it is neither built in nor registered. "latest" and "best"
+    pass over damaged checkpoints. Raises InputError if the directory is not a run, or has no such
+    checkpoint.
     """
     path = Path(path)
     recipe, options, facts = recorded.read(path, recipe)
@@ -115,8 +116,7 @@ def load_run(
     like = jax.eval_shape(task.learner.init, jax.random.key(0), recipe.hypers(options.config))
     if (num := len(members(options))) > 1:
         like = jax.tree.map(lambda x: jax.ShapeDtypeStruct((num, *x.shape), x.dtype), like)
-    with open_manager(directory, recipe.best, recipe.mode, read_only=True) as manager:
-        step = find_step(manager, checkpoint)
-        state = restore(manager, step, like)
+    step, _ = find_step(directory, checkpoint, recipe.mode)
+    state = restore(directory, step, like)
     metrics = [record for record in read_metrics(path) if record["step"] <= step]
     return Run(path, recipe, options, facts, task, step, state, metrics)

@@ -4,7 +4,8 @@ config.json        the recipe and its options, and the facts about the data
 environment.json   software and hardware: one entry per start
 metrics.jsonl      one line per epoch
 result.json        the last line, with options and environment
-checkpoints/       training states
+checkpoints/       training states, and the manifests that commit them
+lock.json          the process that writes
 samples/           a grid of samples per epoch
 *.png, *.gif       other pictures
 members/I/         the pictures of member I of a population
@@ -95,7 +96,10 @@ def create(run_dir: Path, *, overwrite: bool) -> None:
     check_free(run_dir, overwrite=overwrite)
     if run_dir.exists():
         shutil.rmtree(run_dir)
-    run_dir.mkdir(parents=True)
+    try:
+        run_dir.mkdir(parents=True)
+    except FileExistsError:
+        raise InputError(f"{run_dir} was created by another process: choose another.") from None
 
 
 def write_text(path: Path, text: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from jaxgen.errors import InputError
 from jaxgen.runs.config_file import read_config
 from jaxgen.runs.directory import metrics_path, result_path, write_text
 from jaxgen.runs.environment import read_starts
@@ -20,10 +21,26 @@ def append_metrics(run_dir: Path, record: Record) -> None:
 
 
 def read_metrics(run_dir: Path) -> list[Record]:
-    """The lines of all epochs so far, without a line that a crash truncated."""
+    """The lines of all epochs so far, without a last line that a crash truncated.
+
+    Raises InputError that names any other line that is damaged.
+    """
     path = metrics_path(run_dir)
-    lines = path.read_text().splitlines() if path.exists() else []
-    return [json.loads(line) for line in lines if line.endswith("}")]
+    try:
+        *lines, last = path.read_bytes().split(b"\n") if path.exists() else [b""]
+        del last  # empty, or truncated
+        return [_parse(path, number, line) for number, line in enumerate(lines, 1)]
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from None
+
+
+def _parse(path: Path, number: int, line: bytes) -> Record:
+    try:
+        record = json.loads(line)
+        assert record["epoch"] <= record["step"]
+    except (AssertionError, ValueError, TypeError, KeyError):
+        raise InputError(f"{path}: line {number} is damaged. Delete it to go on.") from None
+    return record
 
 
 def truncate_metrics(run_dir: Path, step: int) -> None:

@@ -1,15 +1,22 @@
-"""Save and restore training states with Orbax: the latest two, and the best by a named metric."""
+"""Save and restore training states: the latest two, and the best.
 
+The state of step N is the directory `N`, which Orbax writes. The manifest `N.json` beside it
+commits the checkpoint once that is done: it holds the score, and the digests of all files of the
+state and of its own content. A state without a manifest, or one that does not match it, does not
+count.
+"""
+
+import hashlib
+import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
-from absl import logging
 from jaxtyping import PyTree
-from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from jaxgen.errors import InputError
 from jaxgen.types import CheckpointChoice, Mode
@@ -17,89 +24,173 @@ from jaxgen.types import CheckpointChoice, Mode
 NUM_LATEST = 2
 
 
-def open_manager(
-    directory: Path, best_metric: str, mode: Mode, *, read_only: bool = False
-) -> ocp.CheckpointManager:
-    """A manager that writes in the background, and keeps the latest two and the best checkpoint.
+class Damaged(NamedTuple):
+    """A checkpoint that cannot be used."""
 
-    Use it in a `with` block, which waits for unfinished writes at its end. A read-only manager
-    leaves a directory alone that another process may be writing to.
-    """
-
-    def score(metrics: Mapping[str, float]) -> float:
-        return metrics[best_metric]
-
-    best = preservation_policy.BestN(get_metric_fn=score, reverse=mode == "min", n=1)
-    latest = preservation_policy.LatestN(NUM_LATEST)
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)  # Orbax warns that a read-only manager is read-only
-    try:
-        return ocp.CheckpointManager(
-            directory.absolute(),
-            options=ocp.CheckpointManagerOptions(
-                preservation_policy=preservation_policy.AnyPreservationPolicy([latest, best]),
-                best_fn=score,  # without it, Orbax does not save the metrics
-                best_mode=mode,
-                cleanup_tmp_directories=not read_only,
-                read_only=read_only,
-            ),
-            item_handlers=ocp.StandardCheckpointHandler(),
-        )
-    finally:
-        logging.set_verbosity(verbosity)
+    step: int
+    reason: str
 
 
-def save(
-    manager: ocp.CheckpointManager, step: int, state: PyTree, metrics: Mapping[str, float]
-) -> None:
-    """Save `state` under the run's step; it may be donated as soon as this returns.
+def open_checkpointer() -> ocp.StandardCheckpointer:
+    """Orbax's writer of states, which works in the background; use it in a `with` block."""
+    return ocp.StandardCheckpointer()
+
+
+def save(checkpointer: ocp.StandardCheckpointer, directory: Path, step: int, state: PyTree) -> None:
+    """Start to save `state`, which may be donated as soon as this returns; `commit` completes it.
 
     Raises InputError if the disk is too full.
     """
     size = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
-    free = shutil.disk_usage(manager.directory).free
+    directory.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(directory).free
     if free < 2 * size:  # the previous checkpoint may still be in the course of being written
         raise InputError(
-            f"The disk of {manager.directory} has {free / 1e6:.0f} MB left, too few for a "
-            f"checkpoint of {size / 1e6:.0f} MB: free some space, then continue with --resume."
+            f"The disk of {directory} has {free / 1e6:.0f} MB left, too few for a checkpoint of "
+            f"{size / 1e6:.0f} MB: free some space, then continue with --resume."
         )
-    manager.save(step, args=ocp.args.StandardSave(state), metrics=dict(metrics))
+    checkpointer.save(_state_path(directory, step), state, force=True)
 
 
-def find_step(manager: ocp.CheckpointManager, choice: CheckpointChoice) -> int:
-    """The step of the latest, the best, or a given checkpoint. Raises InputError without one."""
-    steps = list(manager.all_steps())
-    if not steps:
-        raise InputError(f"{manager.directory} holds no checkpoint.")
-    if choice == "latest":
-        return max(steps)
-    if choice == "best":
-        best_step = manager.best_step()
-        return max(steps) if best_step is None else best_step
-    if choice not in steps:
-        available = ", ".join(map(str, sorted(steps)))
+def commit(
+    checkpointer: ocp.StandardCheckpointer,
+    directory: Path,
+    step: int,
+    score: float,
+    mode: Mode,
+    extra: Mapping[str, object] | None = None,
+) -> None:
+    """Wait until a state is written, make it count, and delete those that are no longer needed.
+
+    A score of NaN is never the best. `extra` are JSON values that belong to the state.
+    """
+    checkpointer.wait_until_finished()
+    if jax.process_index() != 0:
+        return
+    files = _digests(_state_path(directory, step))
+    manifest = {"step": step, "score": score, "extra": extra or {}, "files": files}
+    text = json.dumps(manifest | {"digest": _digest_of(manifest)}, indent=1)
+    unfinished = _manifest_path(directory, step).with_suffix(".tmp")
+    unfinished.write_text(text)
+    unfinished.replace(_manifest_path(directory, step))
+    _prune(directory, mode)
+
+
+def steps(directory: Path) -> list[int]:
+    """The steps of all checkpoints that were committed, damaged or not, in order."""
+    return sorted(int(path.stem) for path in directory.glob("*.json") if path.stem.isdigit())
+
+
+def damage(directory: Path, step: int) -> str:
+    """What is wrong with the files of a checkpoint; an empty string if nothing is."""
+    path = _manifest_path(directory, step)
+    try:
+        manifest = json.loads(path.read_text())
+        digest = manifest.pop("digest")
+        files = dict(manifest["files"])
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return f"{path} is damaged"
+    if digest != _digest_of(manifest):
+        return f"{path} is altered"
+    found = _digests(_state_path(directory, step))
+    for name in sorted(files.keys() | found.keys()):
+        if found.get(name) != files.get(name):
+            kind = "missing" if name not in found else "altered" if name in files else "unknown"
+            return f"{_state_path(directory, step) / name} is {kind}"
+    return ""
+
+
+def find_step(directory: Path, choice: CheckpointChoice, mode: Mode) -> tuple[int, list[Damaged]]:
+    """The step of the latest, the best or a given checkpoint, and those passed over as damaged.
+
+    Raises InputError if there is none that can be used. Deletes nothing.
+    """
+    available = steps(directory)
+    if not available:
+        raise InputError(f"{directory} holds no checkpoint.")
+    if isinstance(choice, int) and choice not in available:
         raise InputError(
-            f"{manager.directory} holds no checkpoint of step {choice}, only of {available}."
+            f"{directory} holds no checkpoint of step {choice}, only of "
+            f"{', '.join(map(str, available))}."
         )
-    return choice
+    damaged = [Damaged(n, reason) for n in available if (reason := damage(directory, n))]
+    sound = [step for step in available if step not in {d.step for d in damaged}]
+    if isinstance(choice, int):
+        sound = [step for step in sound if step == choice]
+    if not sound:
+        raise InputError(
+            f"No checkpoint in {directory} can be used: "
+            f"{'; '.join(reason for _, reason in damaged)}."
+        )
+    if choice == "best":
+        scores = {step: _score(directory, step) for step in sound}
+        return (min if mode == "min" else max)(sound, key=scores.__getitem__), damaged
+    return sound[-1], [d for d in damaged if d.step > sound[-1]]
 
 
-def restore(manager: ocp.CheckpointManager, step: int, like: PyTree) -> PyTree:
+def read_extra(directory: Path, step: int) -> Mapping[str, Any]:
+    """The JSON values that `commit` was given with a state."""
+    return json.loads(_manifest_path(directory, step).read_text())["extra"]
+
+
+def restore(directory: Path, step: int, like: PyTree) -> PyTree:
     """The state of a step, bit for bit, with the structure and sharding of `like`.
 
     `like` holds arrays or `ShapeDtypeStruct`s. Raises InputError if shapes or structure differ.
     """
-    if _shapes(manager.item_metadata(step).tree) != _shapes(like):
-        raise InputError(
-            f"The checkpoint of step {step} in {manager.directory} does not fit this model: use "
-            "the options and the version of jaxgen that wrote it."
-        )
-    target = jax.tree.map(_placed, like)
-    return manager.restore(step, args=ocp.args.StandardRestore(target))
+    path = _state_path(directory, step)
+    with ocp.StandardCheckpointer() as checkpointer:
+        if _shapes(checkpointer.metadata(path).item_metadata.tree) != _shapes(like):
+            raise InputError(
+                f"The checkpoint of step {step} in {directory} does not fit this model: use the "
+                "options and the version of jaxgen that wrote it."
+            )
+        return checkpointer.restore(path, jax.tree.map(_abstract, like))
 
 
-def _placed(leaf: Any) -> jax.ShapeDtypeStruct:
-    """Abstract leaves without a sharding are restored to one device."""
+def _prune(directory: Path, mode: Mode) -> None:
+    """Keep the latest two checkpoints and the best; others stop counting, then go."""
+    committed = steps(directory)
+    scores = {step: _score(directory, step) for step in committed}
+    finite = [step for step in committed if np.isfinite(scores[step])]
+    best = (min if mode == "min" else max)(finite, key=scores.__getitem__, default=None)
+    for step in committed[:-NUM_LATEST]:
+        if step != best:
+            _manifest_path(directory, step).unlink()
+            shutil.rmtree(_state_path(directory, step), ignore_errors=True)
+
+
+def _state_path(directory: Path, step: int) -> Path:
+    return directory.absolute() / str(step)
+
+
+def _manifest_path(directory: Path, step: int) -> Path:
+    return directory / f"{step}.json"
+
+
+def _score(directory: Path, step: int) -> float:
+    """The score of a checkpoint; NaN if it cannot be read."""
+    try:
+        return float(json.loads(_manifest_path(directory, step).read_text())["score"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return float("nan")
+
+
+def _digests(path: Path) -> dict[str, str]:
+    """The SHA-256 of every file below a directory."""
+    return {
+        str(file.relative_to(path)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(path.rglob("*"))
+        if file.is_file()
+    }
+
+
+def _digest_of(manifest: dict[str, object]) -> str:
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+
+
+def _abstract(leaf: jax.Array | jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+    """The target of a leaf; without a sharding, on one device."""
     sharding = leaf.sharding or jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 

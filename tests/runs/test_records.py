@@ -49,11 +49,11 @@ def test_a_result_summarizes_the_run_without_its_paths(tmp_path):
     directory.config_path(tmp_path).write_text(json.dumps(config))
     command = "python -m train --data-dir /home/me --seed 3"
     environment.record_start(tmp_path, command=command)
-    records.append_metrics(tmp_path, {"step": 1, "seconds": 1.5})
-    records.append_metrics(tmp_path, {"step": 2, "seconds": 2.25})
+    records.append_metrics(tmp_path, {"epoch": 1, "step": 1, "seconds": 1.5})
+    records.append_metrics(tmp_path, {"epoch": 2, "step": 2, "seconds": 2.25})
     records.write_result(tmp_path)
     result = json.loads(directory.result_path(tmp_path).read_text())
     assert result["data"] == {"dataset": "d"}
-    assert result["metrics"] == {"step": 2, "seconds": 2.25}
+    assert result["metrics"] == {"epoch": 2, "step": 2, "seconds": 2.25}
     assert result["training_seconds"] == 3.8
     assert result["environment"]["command"] == "python -m train --seed 3"

@@ -1,0 +1,52 @@
+"""`jaxgen verify`: check the files of a run."""
+
+import sys
+from collections.abc import Callable
+
+from jaxgen.commands.arguments import RecipeModule, RunDir, from_module
+from jaxgen.errors import InputError
+
+
+def verify(run_dir: RunDir, recipe: RecipeModule = None) -> None:
+    """Check the records and every checkpoint of a run, and say what can be resumed.
+
+    Exits with code 1 if a file is damaged. Changes nothing.
+
+    Args:
+        run_dir: Directory of the run.
+        recipe: Module with the recipe of the run, if it is neither built in nor registered.
+    """
+    from jaxgen.runner import recorded
+    from jaxgen.runs import directory, environment, records
+    from jaxgen.training import checkpoint
+
+    own = None if recipe is None else from_module(recipe)
+    mode = recorded.read(run_dir, own).recipe.mode
+    checks: list[tuple[str, Callable[[], object]]] = [
+        ("environment.json", lambda: environment.read_starts(run_dir)),
+        ("metrics.jsonl", lambda: records.read_metrics(run_dir)),
+    ]
+    problems = [problem for name, check in checks if (problem := _try(name, check))]
+    path = directory.checkpoints_path(run_dir)
+    for step in checkpoint.steps(path):
+        reason = checkpoint.damage(path, step)
+        print(f"checkpoint of step {step}: {reason or 'sound'}")
+        problems += [reason] * bool(reason)
+    try:
+        step, _ = checkpoint.find_step(path, "latest", mode)
+        print(f"the run can be resumed from step {step}")
+    except InputError as error:
+        print(f"the run cannot be resumed: {error}")
+        problems.append(str(error))
+    sys.exit(1 if problems else 0)
+
+
+def _try(name: str, check: Callable[[], object]) -> str:
+    """Print and return what is wrong with a file; an empty string if nothing is."""
+    try:
+        check()
+    except InputError as error:
+        print(f"{name}: {error}")
+        return str(error)
+    print(f"{name}: sound")
+    return ""

@@ -1,0 +1,137 @@
+"""The start of a run: its directory, its compiled programs, and the state it starts from."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+from jaxtyping import PyTree
+from rich.console import Console
+
+from jaxgen.convolution import default_implementation
+from jaxgen.errors import InputError
+from jaxgen.recipes.recipe import Drawn
+from jaxgen.runner import hosts, recorded
+from jaxgen.runner.check_fits import check_fits
+from jaxgen.runner.epochs import Totals, Values
+from jaxgen.runner.options import OutputOptions
+from jaxgen.runner.setup import Setup
+from jaxgen.runner.state import initial_state, initial_weights, run_keys
+from jaxgen.runs import caches, directory, environment, records
+from jaxgen.training import checkpoint, loop
+from jaxgen.training.sharding import put
+from jaxgen.training.streaming import stream
+from jaxgen.types import Batch
+
+Evaluator = Callable[[PyTree], tuple[Values, Drawn]]
+
+
+class Training(NamedTuple):
+    """A run's compiled programs, and the position at which it starts."""
+
+    keys: loop.RunKeys
+    train_chunk: loop.Trainer
+    evaluate: Evaluator
+    state: PyTree
+    totals: Totals
+    """Of an epoch that was interrupted."""
+
+
+def start_training(setup: Setup, run_dir: Path, screen: Console) -> Training:
+    """Compile the programs of a run, and restore or initialize its state.
+
+    Raises InputError if the run exceeds its devices, cannot be resumed, or is finished.
+    """
+    keys = run_keys(setup, setup.layout.members)
+    train_chunk = loop.trainer(setup.task.learner.step, setup.layout)
+    like = jax.eval_shape(lambda: initial_state(setup))
+    if notice := check_fits(train_chunk, like, setup, keys.step):
+        screen.print(notice)
+    state, totals = starting_state(setup, run_dir, screen)
+    return Training(keys, train_chunk, make_evaluator(setup, keys), state, totals)
+
+
+def starting_state(setup: Setup, run_dir: Path, screen: Console) -> tuple[PyTree, Totals]:
+    """The latest state of the run to resume, or the state before the first update.
+
+    With it come the totals of an epoch that was interrupted.
+
+    Raises InputError if the run cannot be resumed, or is finished.
+    """
+    weights = initial_weights(setup)
+    if weights is not None and weights.notice:
+        screen.print(weights.notice)
+    state = initial_state(setup, None if weights is None else weights.networks)
+    path = directory.checkpoints_path(run_dir)
+    if setup.options.output.resume is None:
+        return state, Totals()
+    if not checkpoint.steps(path) and not records.read_metrics(run_dir):
+        return state, Totals()  # it was stopped before its first checkpoint
+    step, damaged = checkpoint.find_step(path, "latest", setup.recipe.mode)
+    for _, reason in damaged:
+        screen.print(f"{reason}: using the checkpoint of step {step}", style="yellow")
+    state = checkpoint.restore(path, step, state)
+    num_epochs = setup.options.training.epochs or 0
+    if loop.num_updates(state) >= num_epochs * setup.shape.num_steps:
+        raise InputError(f"{run_dir} is finished: ask for more --epochs to continue it.")
+    if (planned := setup.facts.num_epochs) < num_epochs:
+        screen.print(
+            f"beyond the {planned} epochs planned at the start, schedules stay at their last value"
+        )
+    extra = checkpoint.read_extra(path, step)
+    return state, Totals.from_json(extra["totals"]) if "totals" in extra else Totals()
+
+
+def choose_directory(options: OutputOptions, name: str) -> Path:
+    """The directory of the run to resume, or of a new run. Raises InputError if it is taken."""
+    if options.resume is not None:
+        return options.resume
+    run_dir = options.run_dir or directory.next_free(Path("runs"), name)
+    directory.check_free(run_dir, overwrite=options.overwrite)
+    hosts.wait_for_all("run directory is free")
+    return run_dir
+
+
+def create_directory(setup: Setup, run_dir: Path, step: int, screen: Console) -> None:
+    """Create a new run's directory, and record this start; drop the metrics of later steps."""
+    screen.print(f"run directory: {run_dir}")
+    output = setup.options.output
+    if hosts.is_writer():
+        if output.resume is None:
+            directory.create(run_dir, overwrite=output.overwrite)
+        records.truncate_metrics(run_dir, step)
+        recorded.write(run_dir, setup.recipe, setup.options, setup.facts)
+        environment.record_start(
+            run_dir,
+            convolution=default_implementation(),
+            strategy=setup.layout.strategy,
+            mesh=dict(setup.layout.mesh.shape),
+            data_mode="stream" if setup.data.is_streamed else "memory",
+        )
+    hosts.wait_for_all("run directory exists")
+
+
+def resident_data(setup: Setup) -> Batch | loop.Stream:
+    """The training images on the devices, or a stream of them."""
+    layout, train = setup.layout, setup.data.train
+    if setup.data.is_streamed:
+        return stream(train, run_keys(setup).order, setup.shape, layout)
+    return put(train, layout.shared)
+
+
+def make_evaluator(setup: Setup, keys: loop.RunKeys) -> Evaluator:
+    """Compile the evaluation and the drawing of a state; both return to the host."""
+    layout, task, data = setup.layout, setup.task, setup.data
+    aux = None
+    if task.prepare_evaluation is not None:
+        prepare = task.prepare_evaluation
+        key = f"{setup.recipe.name} {setup.facts.fingerprint} {task.evaluation_key}"
+        aux = caches.load_or_compute(
+            caches.path_for("evaluation", key), lambda: prepare(data.train, data.test)
+        )
+    test, aux = put((data.test, aux), layout.shared)
+    evaluate = jax.jit(layout.lift(task.evaluate, (0, None, None, 0)), out_shardings=layout.shared)
+    draw = jax.jit(layout.lift(task.draw, (0, None, 0)), out_shardings=layout.shared)
+    return lambda state: jax.device_get(
+        (evaluate(state, test, aux, keys.evaluate), draw(state, test, keys.draw))
+    )

@@ -1,0 +1,207 @@
+"""Faults in a run: signals, kills, damaged files, a second process. Nothing is lost or changed."""
+
+import json
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+from running import (
+    JAXGEN,
+    VAE,
+    assert_bit_identical,
+    fail,
+    refuse,
+    run,
+    start,
+    succeed,
+)
+
+from jaxgen.runner.progress import Reporter
+from jaxgen.runs import directory, records
+
+# 100 steps an epoch in two chunks, so that a run can be stopped within an epoch
+OPTIONS = ["--dataset", "mnist_5k", "--batch-size", "40", "--model", "mlp"]
+OPTIONS += ["--hidden-dims", "8", "--latent-dim", "2", "--epochs", "3"]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run that nothing has disturbed."""
+    run_dir = tmp_path_factory.mktemp("faults") / "whole"
+    start("vae", *OPTIONS, "--run-dir", run_dir)
+    return run_dir
+
+
+@pytest.fixture
+def copy(whole, tmp_path):
+    """A copy of the undisturbed run, to be damaged."""
+    shutil.copytree(whole, tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+@pytest.mark.parametrize(
+    ("number", "step"), [(signal.SIGTERM, 50), (signal.SIGINT, 100), (signal.SIGUSR1, 250)]
+)
+def test_a_signal_saves_within_a_chunk_and_the_run_resumes_bit_identically(
+    whole, tmp_path, capsys, monkeypatch, number, step
+):
+    show = Reporter.show
+
+    def interrupted(reporter, chunk, *args):
+        show(reporter, chunk, *args)
+        if chunk.step == step:
+            signal.raise_signal(number)
+
+    run_dir = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(Reporter, "show", interrupted)
+        with pytest.raises(SystemExit) as stop:
+            start("vae", *OPTIONS, "--run-dir", run_dir)
+    assert stop.value.code == 128 + number
+    lines = records.read_metrics(run_dir)
+    assert [line["step"] for line in lines] == [100, 200][: step // 100]
+    assert (directory.checkpoints_path(run_dir) / f"{step}.json").exists()
+    assert signal.getsignal(number) not in (None, signal.SIG_IGN)
+    start("vae", "--resume", run_dir)
+    assert_bit_identical(whole, run_dir)
+
+
+def test_a_second_interrupt_ends_the_run_at_once(tmp_path, monkeypatch):
+    def twice(reporter, chunk, *args):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Reporter, "show", twice)
+    with pytest.raises(SystemExit) as stop:
+        start("vae", *OPTIONS, "--run-dir", tmp_path / "run")
+    assert stop.value.code == 2
+    assert records.read_metrics(tmp_path / "run") == []
+
+
+def background(tmp_path, *options):
+    """A training process, once its first epoch is recorded."""
+    command = [*VAE, *OPTIONS, *options, "--run-dir", "run"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    deadline = time.monotonic() + 120
+    while not records.read_metrics(tmp_path / "run"):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return process
+
+
+def test_a_process_in_training_refuses_another_and_stops_on_a_signal(tmp_path):
+    """And commands that only read work beside it."""
+    process = background(tmp_path, "--epochs", "400")
+    message = fail(VAE, "--resume", "run", cwd=tmp_path)
+    assert f"in use by process {process.pid}" in message
+    assert "sound" in run(JAXGEN, "verify", "run", cwd=tmp_path).stdout
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM, output
+    assert "stopped by SIGTERM after step" in output
+    assert "can be resumed from step" in succeed(JAXGEN, "verify", "run", cwd=tmp_path)
+
+
+@pytest.mark.slow
+def test_a_run_survives_thirty_kills(whole, tmp_path):
+    """At random moments, those of saving, of records and of pictures among them."""
+    import random
+
+    moments = random.Random(0)
+    run_dir, options = tmp_path / "run", [*OPTIONS, "--run-dir", "run"]
+    for _ in range(30):
+        process = subprocess.Popen([*VAE, *options], cwd=tmp_path, stdout=subprocess.DEVNULL)
+        try:
+            process.wait(timeout=moments.uniform(2, 9))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if (run_dir / "config.json").exists():
+            options = ["--resume", "run"]
+        else:
+            shutil.rmtree(run_dir, ignore_errors=True)
+    if not (run_dir / "result.json").exists():
+        succeed(VAE, *options, cwd=tmp_path)
+    single = tmp_path / "single"
+    succeed(VAE, *OPTIONS, "--run-dir", single, cwd=tmp_path)
+    assert_bit_identical(single, run_dir)
+
+
+def latest(run_dir):
+    return max(int(p.stem) for p in directory.checkpoints_path(run_dir).glob("*.json"))
+
+
+def largest_file(run_dir, step):
+    files = (directory.checkpoints_path(run_dir) / str(step)).rglob("*")
+    return max((file for file in files if file.is_file()), key=lambda file: file.stat().st_size)
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(whole, copy):
+    file = largest_file(copy, latest(copy))
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    output = start("vae", "--resume", copy)
+    assert f"{file} is altered: using the checkpoint of step 200" in output
+    assert_bit_identical(whole, copy)
+
+
+def test_without_a_sound_checkpoint_nothing_is_deleted_or_trained(copy, capsys):
+    for manifest in directory.checkpoints_path(copy).glob("*.json"):
+        manifest.write_text("")
+    before = sorted(copy.rglob("*"))
+    assert "can be used" in refuse(capsys, "vae", "--resume", copy, "--epochs", 4)
+    assert sorted(copy.rglob("*")) == before
+
+
+def test_missing_checkpoints_are_not_silently_epoch_1(copy, capsys):
+    shutil.rmtree(directory.checkpoints_path(copy))
+    assert "holds no checkpoint" in refuse(capsys, "vae", "--resume", copy, "--epochs", 4)
+
+
+@pytest.mark.parametrize("name", ["config.json", "environment.json", "metrics.jsonl"])
+@pytest.mark.parametrize("text", ['{"epoch": ', "[[", "5\n", "null\n", '{"epoch": "x"}\n'])
+def test_a_damaged_record_is_named(copy, capsys, name, text):
+    (copy / name).write_text(text)
+    if name == "metrics.jsonl" and not text.endswith("\n"):
+        return  # a line that a crash truncated: it is written again
+    message = refuse(capsys, "vae", "--resume", copy, "--epochs", 4)
+    assert name in message
+    assert (copy / name).read_text() == text
+
+
+def test_a_truncated_last_line_is_written_again(whole, copy):
+    path = directory.metrics_path(copy)
+    path.write_text(path.read_text()[:-30])
+    start("vae", "--resume", copy, "--epochs", 4)
+    epochs = [line["epoch"] for line in records.read_metrics(copy)]
+    assert epochs == [1, 2, 4]  # the checkpoint of epoch 3 was committed, its line is lost
+
+
+def test_verify_checks_the_whole_run(copy, tmp_path):
+    assert succeed(JAXGEN, "verify", copy, cwd=tmp_path).splitlines() == [
+        "environment.json: sound",
+        "metrics.jsonl: sound",
+        "checkpoint of step 200: sound",
+        "checkpoint of step 300: sound",
+        "the run can be resumed from step 300",
+    ]
+    file = largest_file(copy, 300)
+    file.unlink()
+    done = run(JAXGEN, "verify", copy, cwd=tmp_path)
+    assert done.returncode == 1
+    assert f"checkpoint of step 300: {file} is missing" in done.stdout
+    assert "can be resumed from step 200" in done.stdout
+    assert "is not a run" in fail(JAXGEN, "verify", tmp_path, cwd=tmp_path)
+
+
+def test_a_line_lacks_no_checkpoint(whole):
+    """The record of every line was committed before: the manifests name their scores."""
+    score = {r["step"]: r["test/negative_elbo_nats"] for r in records.read_metrics(whole)}
+    for manifest in directory.checkpoints_path(whole).glob("*.json"):
+        content = json.loads(manifest.read_text())
+        assert content["score"] == score[content["step"]]
