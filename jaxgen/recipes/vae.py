@@ -39,11 +39,12 @@ EVALUATION_BATCH = 500
 NUM_SAMPLES = 64
 NUM_RECONSTRUCTIONS = 32
 NUM_COLUMNS = 8
+COLLAPSED_NATS = 0.1  # of the KL; a single informative latent has more
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Train a variational autoencoder, and show what it learns."""
+    """Train a variational autoencoder, and draw samples and reconstructions."""
 
     model: Literal["conv", "mlp"] = "conv"
     """The course's convolutional VAE, or its MLP."""
@@ -53,12 +54,12 @@ class Config:
     """Size of the latent space; None: 128 (conv), 32 (mlp)."""
 
     objective: Literal["bernoulli", "gaussian", "gaussian-learned", "course"] = "bernoulli"
-    """The ELBO under binarized pixels, under Gaussian pixels of fixed or of learned variance, or
-    the course's weighted squared error."""
+    """ELBO under binarized pixels, or under Gaussian pixels with a fixed or a learned variance, or
+    the course's squared error with a weighted KL."""
     variance: float = 0.1
     """Variance of a pixel, for the gaussian objective."""
     course_kl_weight: float = 0.00025
-    """Weight of the KL against the mean squared error, for the course objective (its M_N)."""
+    """Weight of the KL relative to the mean squared error, for the course objective (its M_N)."""
     bound: Literal["elbo", "iwae"] = "elbo"
     """Maximize the ELBO or the importance-weighted bound."""
     num_samples: int = 1
@@ -69,31 +70,31 @@ class Config:
     """Epochs over which the KL weight rises linearly from 0."""
 
     learning_rate: float = 1e-3
-    """Of Adam, at the start."""
+    """Initial learning rate of Adam."""
     final_learning_rate: float = 0.1
-    """Share of the learning rate that is left at the end of a cosine decay; 1: no decay."""
+    """Share of the learning rate that is left at the end of its cosine decay; 1: no decay."""
 
     def __post_init__(self) -> None:
-        require_positive(
-            variance=self.variance,
-            course_kl_weight=self.course_kl_weight,
-            num_samples=self.num_samples,
-            learning_rate=self.learning_rate,
-            **{
-                name: value
-                for name in ("hidden_dims", "latent_dim")
-                if (value := getattr(self, name)) is not None
-            },
+        values = {
+            "--hidden-dims": self.hidden_dims,
+            "--latent-dim": self.latent_dim,
+            "--variance": self.variance,
+            "--course-kl-weight": self.course_kl_weight,
+            "--num-samples": self.num_samples,
+            "--learning-rate": self.learning_rate,
+        }
+        require_positive(**{flag: value for flag, value in values.items() if value is not None})
+        require_not_negative(
+            **{"--kl-weight": self.kl_weight, "--kl-warmup-epochs": self.kl_warmup_epochs}
         )
-        require_not_negative(kl_weight=self.kl_weight, kl_warmup_epochs=self.kl_warmup_epochs)
         if not 0 <= self.final_learning_rate <= 1:
             raise InputError(
-                f"final_learning_rate must be from 0 to 1, and is {self.final_learning_rate}."
+                f"--final-learning-rate must be from 0 to 1, but is {self.final_learning_rate}."
             )
 
 
 def make_objective(config: Config) -> objectives.Objective:
-    """The likelihood and loss."""
+    """Create the likelihood and the loss."""
     activation = "tanh" if config.model == "conv" else "sigmoid"
     return {
         "bernoulli": objectives.bernoulli,
@@ -104,7 +105,7 @@ def make_objective(config: Config) -> objectives.Objective:
 
 
 def make_model(config: Config, image_shape: tuple[int, int, int]) -> ConvVAE | MLPVAE:
-    """The network."""
+    """Create the network."""
     sizes = {"hidden_dims": config.hidden_dims, "latent_dim": config.latent_dim}
     return {"conv": ConvVAE, "mlp": MLPVAE}[config.model](
         image_shape=image_shape,
@@ -114,7 +115,7 @@ def make_model(config: Config, image_shape: tuple[int, int, int]) -> ConvVAE | M
 
 
 def make_learner(config: Config, facts: Facts) -> Learner[VAEState, Hypers]:
-    """The training algorithm."""
+    """Create the training algorithm."""
     warmup = config.kl_warmup_epochs * facts.steps_per_epoch
     return vae(
         make_model(config, facts.image_shape),
@@ -129,7 +130,7 @@ def make_learner(config: Config, facts: Facts) -> Learner[VAEState, Hypers]:
 
 
 def build(config: Config, facts: Facts) -> Task[VAEState, Hypers]:
-    """What a run evaluates, reports and draws."""
+    """Create the functions of a run."""
     learner = make_learner(config, facts)
     assert learner.reconstruct is not None
     reconstruct = learner.reconstruct
@@ -153,18 +154,30 @@ def build(config: Config, facts: Facts) -> Task[VAEState, Hypers]:
         draw=draw,
         save_pictures=save_pictures,
         describe=describe,
+        warn=warn,
     )
 
 
 def save_pictures(directory: Path, epoch: int, drawn: Drawn) -> None:
-    """A grid of samples, and originals beside their reconstructions."""
+    """Save a grid of samples, and one of originals beside their reconstructions."""
     grids.save(samples_path(directory, epoch), grids.grid(drawn["samples"], NUM_COLUMNS))
-    pairs = grids.beside(drawn["originals"], drawn["reconstructions"])
+    pairs = grids.interleave(drawn["originals"], drawn["reconstructions"])
     grids.save(directory / "reconstructions.png", grids.grid(pairs, NUM_COLUMNS))
 
 
+def warn(record: Record, drawn: Drawn) -> str:
+    """Describe a collapse of the posterior onto the prior; an empty string if there is none."""
+    kl = record["test/kl_nats"]
+    if "train/kl_nats" not in record or kl >= COLLAPSED_NATS:
+        return ""
+    return (
+        f"the posterior equals the prior (KL {kl:.3f} nats), so that the latents carry no "
+        "information. Start a new run with a smaller --kl-weight, or with --kl-warmup-epochs."
+    )
+
+
 def describe(record: Record) -> str:
-    """The bounds of an epoch; before the first one, only that of the test set."""
+    """Format the negative ELBO of an epoch; before the first update, only on the test set."""
     bounds = "  ".join(
         f"{split} {format_metric(record, name, '.2f')}"
         for split in ("train", "test")
@@ -174,7 +187,7 @@ def describe(record: Record) -> str:
 
 
 def torch_options(networks: Mapping[str, StateDict]) -> dict[str, object]:
-    """Model and sizes, from the shapes of weights."""
+    """Infer the model and its sizes from the shapes of its weights."""
     model = torch_names.model_for(networks["vae"])
     return {
         "model": "conv" if isinstance(model, ConvVAE) else "mlp",
@@ -184,7 +197,7 @@ def torch_options(networks: Mapping[str, StateDict]) -> dict[str, object]:
 
 
 def torch_entries(config: Config, facts: Facts) -> dict[str, list[Entry]]:
-    """The names of the one network."""
+    """List the entries of the only network."""
     return {"vae": list(torch_names.entries(make_model(config, facts.image_shape)))}
 
 

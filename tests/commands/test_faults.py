@@ -9,6 +9,7 @@ import time
 import pytest
 from running import (
     JAXGEN,
+    TINY_VAE,
     VAE,
     assert_bit_identical,
     fail,
@@ -205,3 +206,12 @@ def test_a_line_lacks_no_checkpoint(whole):
     for manifest in directory.checkpoints_path(whole).glob("*.json"):
         content = json.loads(manifest.read_text())
         assert content["score"] == score[content["step"]]
+
+
+def test_a_large_kl_weight_collapses_and_the_remedy_works(tmp_path):
+    options = [*TINY_VAE, "--epochs", 2, "--learning-rate", "1e-2"]
+    output = start("vae", *options, "--kl-weight", 100, "--run-dir", tmp_path / "heavy")
+    assert "collapsed: the posterior equals the prior" in output
+    assert "--kl-weight" in output
+    output = start("vae", *options, "--kl-weight", 0.1, "--run-dir", tmp_path / "light")
+    assert "collapsed" not in output
