@@ -1,1 +1,1 @@
-"""What trains or measures, one file each: `python -m experiments.NAME --help`."""
+"""Experiments and benchmarks: `python -m experiments.NAME --help` lists the options."""

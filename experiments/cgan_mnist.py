@@ -10,7 +10,7 @@ from jaxgen.recipes.cgan import RECIPE, Config
 
 CONFIG = Config(
     objective="non-saturating",  # jaxgen.gan.objectives.non_saturating
-    learning_rate=2e-4,  # jaxgen.gan.learner: Adam with b1 = 0.5, for both networks
+    learning_rate=2e-4,  # of Adam with b1 = 0.5, for both networks
     ema_decay=0.999,  # samples come from a moving average of the generator
 )
 

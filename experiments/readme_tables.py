@@ -3,7 +3,7 @@
     python -m experiments.readme_tables
 
 A result is the `result.json` of a finished run, copied to `experiments/results/`, or the output of
-`python -m experiments.benchmark --output`. A table is filled wherever its name stands between
+`python -m experiments.benchmark --output`. Tables are filled between the markers
 `<!-- table: NAME -->` and `<!-- end -->`.
 """
 
@@ -30,7 +30,7 @@ DOCUMENTS = (
 
 
 def main_table(results: Path) -> str:
-    """The scores of the main commands: a row for each population in `main_*.json`."""
+    """Tabulate the scores of the main commands: a row for each population in `main_*.json`."""
     rows = ["| command | score | training of each seed |", "|---|---|---|"]
     for path in sorted(results.glob("main_*.json"), reverse=True):
         result = json.loads(path.read_text())
@@ -45,12 +45,12 @@ def main_table(results: Path) -> str:
 
 
 def _base_command(result: dict[str, Any]) -> str:
-    """The command without its number of seeds."""
+    """Return the command without its number of seeds."""
     return re.sub(r" --num-seeds \d+", "", result["environment"]["command"])
 
 
 def _score(summary: dict[str, Any]) -> str:
-    """Mean and standard deviation of whatever the recipe is judged by."""
+    """Format mean and standard deviation of the metric that selects the best checkpoint."""
     if "test/recognized" in summary:
         share = summary["test/recognized"]
         return f"**{share['mean']:.1%}** ± {share['std']:.1%} of samples recognized"
@@ -59,7 +59,7 @@ def _score(summary: dict[str, Any]) -> str:
 
 
 def vae_table(results: Path) -> str:
-    """The scores of VAEs: a row for each `vae_*.json`."""
+    """Tabulate the scores of VAEs: a row for each `vae_*.json`."""
     rows = ["| command | test negative ELBO (nats) | training |", "|---|---|---|"]
     rows += [_vae_row(json.loads(path.read_text())) for path in sorted(results.glob("vae_*.json"))]
     return "\n".join(rows)
@@ -76,7 +76,7 @@ def _vae_row(result: dict[str, Any]) -> str:
 
 
 def cgan_table(results: Path) -> str:
-    """The scores of cGANs: a row for each command, over the seeds of its `cgan_*.json`."""
+    """Tabulate the scores of cGANs: a row for each command, over the seeds of its results."""
     rows = [
         "| command | samples recognized as the requested class | seeds | training |",
         "|---|---|---|---|",
@@ -86,25 +86,25 @@ def cgan_table(results: Path) -> str:
         result = json.loads(path.read_text())
         command = re.sub(r" --seed \d+", "", result["environment"]["command"])
         by_command.setdefault(command, []).append(result)
-    rows += [_cgan_row(command, of_seeds) for command, of_seeds in by_command.items()]
+    rows += [_cgan_row(command, runs) for command, runs in by_command.items()]
     return "\n".join(rows)
 
 
-def _cgan_row(command: str, of_seeds: list[dict[str, Any]]) -> str:
-    first = of_seeds[0]
-    shares = [result["metrics"]["test/recognized"] for result in of_seeds]
+def _cgan_row(command: str, runs: list[dict[str, Any]]) -> str:
+    first = runs[0]
+    shares = [result["metrics"]["test/recognized"] for result in runs]
     spread = f" ± {statistics.stdev(shares):.2%}" if len(shares) > 1 else ""
-    seeds = ", ".join(str(result["training"]["seed"]) for result in of_seeds)
+    seeds = ", ".join(str(result["training"]["seed"]) for result in runs)
     return (
         f"| `{command}` | **{statistics.mean(shares):.2%}**{spread} "
         f"({first['metrics']['test/recognized_real']:.2%} of real test images) | {seeds} "
         f"| {first['facts']['dataset']}, {first['metrics']['epoch']} epochs, "
-        f"{_minutes(*of_seeds)} on {describe_device(first['environment'])} |"
+        f"{_minutes(*runs)} on {describe_device(first['environment'])} |"
     )
 
 
 def study_table(results: Path) -> str:
-    """The scores of populations: a row for each `study_*.json`."""
+    """Tabulate the scores of populations: a row for each `study_*.json`."""
     rows = [
         "| command | test negative ELBO (nats) | best and worst | training |",
         "|---|---|---|---|",
@@ -123,7 +123,7 @@ def study_table(results: Path) -> str:
 
 
 def _minutes(*results: dict[str, Any]) -> str:
-    """The mean training time."""
+    """Format the mean training time in minutes."""
     return f"{statistics.mean(result['training_seconds'] for result in results) / 60:.1f} min"
 
 
@@ -141,9 +141,9 @@ MARKED = re.compile(rf"({START}(\w+) -->\n)((?!{START}).)*?(<!-- end -->)", re.D
 
 
 def fill(text: str, results: Path) -> str:
-    """Replace every table between markers by a new one; the rest of the text is kept.
+    """Fill the tables between markers; the rest of the text is unchanged.
 
-    Raises ValueError for a table of an unknown name, or without its end.
+    Raises ValueError for a table with an unknown name, or without an end marker.
     """
 
     def new_table(match: re.Match[str]) -> str:
@@ -154,7 +154,7 @@ def fill(text: str, results: Path) -> str:
 
     filled, num_tables = MARKED.subn(new_table, text)
     if num_tables != text.count(START):
-        raise ValueError("A table lacks the line <!-- end -->.")
+        raise ValueError("A table has no end: add the line <!-- end -->.")
     return filled
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from jaxgen.vae.models import MLPVAE as MLPVAE
     from jaxgen.vae.models import ConvVAE as ConvVAE
 
-# Imported on first use: a script that only reads data does not wait for Flax or Orbax.
+# Imported on first use, so that a script that only reads data does not wait for Flax or Orbax.
 _MODULES = {
     "Batch": "jaxgen.types",
     "ConvVAE": "jaxgen.vae.models",
@@ -38,7 +38,22 @@ _MODULES = {
     "load_run": "jaxgen.runner.load",
     "run": "jaxgen.training.loop",
 }
-__all__ = list(_MODULES)
+__all__ = [
+    "MLPVAE",
+    "Batch",
+    "ConvVAE",
+    "Discriminator",
+    "Generator",
+    "InputError",
+    "Learner",
+    "Recipe",
+    "Run",
+    "Task",
+    "epoch_shape",
+    "load",
+    "load_run",
+    "run",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -16,12 +16,12 @@ from jaxgen.convolution import (
 
 
 def at_least_float32(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Cast a model's output to float32 or wider: losses sum over too many values for less."""
+    """Cast lower precisions to float32, since a loss sums over the many values of an output."""
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 class Conv(nn.Module):
-    """`flax.linen.Conv` on images: the same parameters, names and initial values.
+    """`flax.linen.Conv` for images, with the same parameter names and initial values.
 
     The default padding is that of PyTorch's Conv2d(kernel_size=3, padding=1).
     """
@@ -48,10 +48,10 @@ class Conv(nn.Module):
 
 
 class ConvTranspose(nn.Module):
-    """`flax.linen.ConvTranspose(transpose_kernel=True)`: the same parameters and initial values.
+    """`flax.linen.ConvTranspose(transpose_kernel=True)` for images, with the same parameters.
 
-    `padding` is Flax's, that of the dilated input. The defaults double the size as PyTorch's
-    ConvTranspose2d(kernel_size=3, stride=2, padding=1, output_padding=1) does.
+    As in Flax, `padding` is that of the dilated input. The defaults double the size, like PyTorch's
+    ConvTranspose2d(kernel_size=3, stride=2, padding=1, output_padding=1).
     """
 
     features: int
@@ -64,7 +64,7 @@ class ConvTranspose(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 f"]:
-        """Multiply every pixel into a window, add up the windows and the bias."""
+        """Multiply every pixel into a window, add the windows up, and add the bias."""
         shape = (*self.kernel_size, self.features, x.shape[-1])
         kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
         bias = (

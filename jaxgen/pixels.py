@@ -1,4 +1,4 @@
-"""Conversions between 8-bit pixels and the ranges that networks compute in."""
+"""Conversions between 8-bit pixels and the ranges that networks use."""
 
 import numpy as np
 from jaxtyping import Array, Shaped, UInt8
@@ -8,27 +8,27 @@ from jaxgen.types import SymmetricImages, UnitImages
 
 
 def to_unit(image: Shaped[Array, "n h w c"]) -> UnitImages:
-    """0 to 255 as [0, 1], the range of a sigmoid."""
+    """Scale [0, 255] to [0, 1], the range of a sigmoid."""
     return image / 255
 
 
 def to_symmetric(image: Shaped[Array, "n h w c"]) -> SymmetricImages:
-    """0 to 255 as [-1, 1], the range of a tanh."""
+    """Scale [0, 255] to [-1, 1], the range of a tanh."""
     return image / 127.5 - 1
 
 
 def symmetric_to_unit(x: SymmetricImages) -> UnitImages:
-    """[-1, 1] as [0, 1]."""
+    """Scale [-1, 1] to [0, 1]."""
     return (x + 1) / 2
 
 
 def to_uint8(x: Shaped[np.ndarray, "*n h w c"]) -> UInt8[np.ndarray, "*n h w c"]:
-    """[0, 1] as 0 to 255, rounded; what lies outside is clipped."""
+    """Convert [0, 1] to 8-bit pixels by rounding; values outside of that range are clipped."""
     return np.round(np.clip(x, 0, 1) * 255).astype(np.uint8)
 
 
 def pad_to(image: UInt8[np.ndarray, "n h w c"], size: int) -> UInt8[np.ndarray, "n s s c"]:
-    """Center images in a black square of `size` pixels. Raises InputError if they are larger."""
+    """Center images in black squares of side `size`. Raises InputError if they are larger."""
     height, width = image.shape[1:3]
     if height > size or width > size:
         raise InputError(

@@ -1,4 +1,4 @@
-"""The one interface at which models, data, training and recipes meet."""
+"""The types that models, data, training and recipes share."""
 
 import dataclasses
 from collections.abc import Callable
@@ -16,7 +16,7 @@ Metrics = dict[str, Array]
 Scalar = float | Float[Array, ""]
 CheckpointChoice = Literal["latest", "best"] | int  # an int is a step
 Mode = Literal["min", "max"]  # whether the best value of a metric is the smallest or the largest
-Optimizer = Callable[[Array], optax.GradientTransformation]  # of a learning rate: `optax.adam`
+Optimizer = Callable[[Array], optax.GradientTransformation]  # from a rate: `optax.adam`
 
 
 @runtime_checkable
@@ -34,7 +34,7 @@ HypersT = TypeVar("HypersT")
 
 
 class Batch(NamedTuple):
-    """Images and their labels; also a whole data set of them."""
+    """Images and their labels: a batch, or a whole data set."""
 
     image: Shaped[Array, "b h w c"]  # uint8, 0 to 255
     label: Int[Array, "b"]  # int32
@@ -45,24 +45,24 @@ class Learner(Generic[StateT, HypersT]):
     """A model and its training algorithm as pure functions; static structure is closed over.
 
     Everything that may differ between the members of a population (parameters, statistics,
-    learning rates, loss weights) is a leaf of the state, so every function can be vmapped. A model
-    without an encoder leaves the functions that need one None.
+    learning rates, loss weights) is a leaf of the state, so every function can be vmapped. The
+    functions that a model does not support, such as `encode` without an encoder, are None.
     """
 
     init: Callable[[Key[Array, ""], HypersT], StateT]
     """The state before the first update, from a key and hyperparameters."""
     step: Callable[[StateT, Batch, Key[Array, ""]], tuple[StateT, Metrics]]
-    """One update, and scalar metrics of it."""
+    """One update, and its scalar metrics."""
     evaluate: Callable[[StateT, Batch, Key[Array, ""]], Metrics]
     """Metrics per example, each [b]."""
     generate: Callable[[StateT, Labels, Float[Array, "n d"]], UnitImages]
-    """Images of given latents; an unconditional model ignores the labels."""
+    """Images for the given latents; an unconditional model ignores the labels."""
     sample: Callable[[StateT, Labels, Key[Array, ""]], UnitImages]
-    """`generate` for latents from the prior."""
+    """Images for latents drawn from the prior, one for each label."""
     reconstruct: Callable[[StateT, UInt8[Array, "n h w c"], Key[Array, ""]], UnitImages] | None = (
         None
     )
-    """Images encoded and decoded again."""
+    """Images, encoded and decoded again."""
     encode: (
         Callable[
             [StateT, UInt8[Array, "n h w c"], Key[Array, ""]],
@@ -80,7 +80,7 @@ class Learner(Generic[StateT, HypersT]):
 
 
 class TrainState(train_state.TrainState):
-    """One network: parameters, optimizer state, step counter and BatchNorm statistics."""
+    """The parameters, optimizer state, step counter and BatchNorm statistics of a network."""
 
     step: Any  # Flax annotates int, which excludes arrays and their shapes
     params: PyTree
@@ -88,14 +88,15 @@ class TrainState(train_state.TrainState):
 
     @property
     def variables(self) -> dict[str, PyTree]:
-        """The collections as `Module.apply` takes them."""
+        """The variable collections that `Module.apply` takes."""
         return {"params": self.params, "batch_stats": self.batch_stats}
 
 
 def traced_learning_rate(optimizer: Optimizer) -> optax.GradientTransformation:
-    """`optimizer` with its learning rate in its state, where `vmap` can vary it.
+    """Move the learning rate of `optimizer` into its state, where `vmap` can vary it.
 
-    Call it once per learner: two transformations never compare equal, and a second one retraces.
+    Call this once per learner: two transformations never compare equal, so that a second one would
+    cause a retrace.
     """
     return optax.inject_hyperparams(lambda learning_rate: optimizer(learning_rate))(
         learning_rate=0.0
@@ -108,10 +109,10 @@ def create_train_state(
     optimizer: optax.GradientTransformation,
     learning_rate: Scalar,
 ) -> TrainState:
-    """The state of a network before its first update.
+    """Create the state of a network before its first update.
 
     `optimizer` comes from `traced_learning_rate`. Step and rate are arrays from the start, since
-    Python numbers would cause a second trace after the first update.
+    Python numbers would cause a retrace after the first update.
     """
     state = TrainState.create(
         apply_fn=apply_fn,

@@ -283,7 +283,8 @@ for f, padding in ((conv, (1, 1)), (conv_transpose, (1, 2))):
 
 
 def test_a_batch_sharded_over_devices_changes_nothing():
-    env = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+    flags = os.environ.get("XLA_FLAGS", "")
+    env = os.environ | {"XLA_FLAGS": f"{flags} --xla_force_host_platform_device_count=4"}
     done = subprocess.run(
         [sys.executable, "-c", SHARDED], env=env, capture_output=True, text=True, check=False
     )

@@ -111,6 +111,7 @@ def test_nothing_is_decided_by_the_name_of_a_recipe(folder):
 
 
 def test_public_names_are_there():
+    assert set(jaxgen.__all__) == set(jaxgen._MODULES)
     assert 10 <= len(jaxgen.__all__) <= 20
     for name in jaxgen.__all__:
         assert getattr(jaxgen, name).__name__ == name

@@ -98,7 +98,8 @@ def code_with(word):
 
 def test_the_library_example_trains_eight_seeds(capsys):
     names = {}
-    exec(code_with("vmap").replace("num_epochs=3", "num_epochs=1"), names)
+    code = code_with("vmap").replace("num_epochs=3", "num_epochs=1")
+    exec(code.replace("MLPVAE()", "MLPVAE(latent_dim=4, hidden_dims=(32,))"), names)
     assert names["images"].shape == (8, 16, 32, 32, 1)
     bounds = np.array(capsys.readouterr().out.strip(" []\n").split(), float)
     assert bounds.shape == (8,)
@@ -107,7 +108,18 @@ def test_the_library_example_trains_eight_seeds(capsys):
 
 def test_the_notebook_example_opens_a_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    options = "--dataset mnist_5k --model mlp --hidden-dims 8 --batch-size 400 --epochs 1".split()
+    options = [
+        "--dataset",
+        "mnist_5k",
+        "--model",
+        "mlp",
+        "--hidden-dims",
+        "8",
+        "--batch-size",
+        "400",
+        "--epochs",
+        "1",
+    ]
     main(vae.RECIPE, program="test", args=options)
     names = {}
     exec(code_with("load_run"), names)

@@ -2,8 +2,8 @@
 
     python -m experiments.benchmark --output experiments/results/benchmark_cpu.json
 
-All contenders for a workload run in one process, in turns of about a second; a figure is the median
-over the rounds. Needs an otherwise idle machine.
+All contenders for a workload take turns of about a second in one process; each reported time is the
+median over the rounds. Benchmarks need an otherwise idle machine.
 """
 
 import dataclasses
@@ -25,28 +25,28 @@ from jaxgen.errors import InputError
 from jaxgen.runs.caches import keep_compiled_programs
 from jaxgen.runs.environment import environment
 
-STARTED = ("jaxgen", EAGER, COMPILED)
+STARTUP_CONTENDERS = ("jaxgen", EAGER, COMPILED)
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Benchmark jaxgen against other libraries, populations against single runs, or streaming."""
+    """Benchmark training steps, populations or streaming."""
 
     subject: tyro.conf.Positional[Literal["steps", "population", "stream"]] = "steps"
-    """Training steps against other libraries, the throughput of populations, or streaming against
+    """Compare training steps with other libraries, populations with single runs, or streaming with
     images in memory."""
     workloads: tuple[WorkloadName, ...] = tuple(WORKLOADS)
     """The models to train."""
     rounds: int = 10
-    """Turns of each contender."""
+    """Turns that each contender takes."""
     sizes: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
-    """Numbers of members of the populations."""
+    """Numbers of members in the populations."""
     startup: bool = True
-    """Also start each contender in a process of its own to measure compile time and memory, and run
-    the experiments for a few epochs, or as a study and as one process per seed."""
+    """Also measure whole processes: for steps, the compile time and memory of each contender, and
+    a few epochs of the experiments; for populations, a study against one process per seed."""
     output: Path | None = None
-    """A JSON file for the results; for populations a plot is saved beside it. Without it, only the
-    table is printed."""
+    """JSON file for the results; for populations, a plot is saved beside it. None: only print the
+    table."""
 
 
 def measure_steps(name: WorkloadName, config: Config, screen: Console) -> dict[str, Any]:
@@ -54,40 +54,46 @@ def measure_steps(name: WorkloadName, config: Config, screen: Console) -> dict[s
     workload = WORKLOADS[name]
     record = steps.compare(workload, config.rounds, screen)
     if config.startup:
-        names = [started for started in STARTED if started in record["milliseconds_per_step"]]
-        record["startup"] = {started: startup.two_starts(name, started) for started in names}
+        times = record["milliseconds_per_step"]
+        record["startup"] = {
+            contender: startup.measure_starts(name, contender)
+            for contender in STARTUP_CONTENDERS
+            if contender in times
+        }
         if workload.has_experiment:
             record["epoch_images_per_second"] = startup.epoch_images_per_second(workload)
     return record
 
 
 def measure_populations(name: WorkloadName, config: Config, screen: Console) -> dict[str, Any]:
-    """Measure the throughput of populations, and the time of a study from start to end."""
+    """Measure the throughput of populations, and the time of a whole study."""
     workload = WORKLOADS[name]
     record = populations.throughput(workload, config.sizes, config.rounds, screen)
     if config.startup and workload.has_experiment:
-        record["study"] = startup.study_against_processes(workload, populations.STUDY_SIZE)
+        record["study"] = startup.study_versus_processes(workload, populations.STUDY_SIZE)
     return record
 
 
 def main(config: Config) -> None:
-    """Measure, print the table and write the JSON. Raises InputError for options out of range."""
+    """Measure, print a table and write the JSON. Raises InputError for options out of range."""
     if config.rounds < 1:
         raise InputError("--rounds must be at least 1.")
     if min(config.sizes, default=0) < 1:
-        raise InputError("--sizes must be at least 1 each.")
+        raise InputError("Each of --sizes must be at least 1.")
     if config.output is not None and not config.output.absolute().parent.is_dir():
-        raise InputError(f"There is no directory {config.output.parent} for --output.")
+        raise InputError(
+            f"There is no directory {config.output.parent} for --output: create it, then try again."
+        )
     screen = console.make_console()
     keep_compiled_programs()
-    machine = environment() | {
+    machine: dict[str, Any] = environment() | {
         "convolution": default_implementation(),
         "load_before": os.getloadavg()[0],  # other processes that compete for the cores
     }
     if has_torch():
         machine["packages"]["torch"] = importlib.metadata.version("torch")
     else:
-        screen.print("Skipping PyTorch, which is not installed: pip install '.[bench]'")
+        screen.print("Skipping PyTorch, which is not installed: run pip install '.[bench]'.")
     measure, draw_table = {
         "steps": (lambda name: measure_steps(name, config, screen), steps.table),
         "population": (lambda name: measure_populations(name, config, screen), populations.table),
@@ -101,7 +107,7 @@ def main(config: Config) -> None:
             if config.output is not None:  # after each, since the next may be interrupted
                 record = {"environment": machine, "rounds": config.rounds, "workloads": results}
                 config.output.write_text(json.dumps(record, indent=2) + "\n")
-    finally:  # show the measurements even if they cannot be written
+    finally:  # so that the measurements are shown even if they cannot be written
         screen.print(draw_table(results))
     if config.output is not None and config.subject == "population":
         populations.draw(config.output.with_suffix(".png"), results)

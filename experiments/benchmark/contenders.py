@@ -1,7 +1,7 @@
-"""The contenders of the benchmark: one workload as jaxgen, plain Flax and PyTorch train it.
+"""The contenders: a workload as trained by jaxgen, by plain Flax and by PyTorch.
 
-Every step does all that the course's does: it gathers a uint8 batch from memory, scales it, draws
-the noise, and updates with Adam.
+Every step does the same work as the course's: it gathers a uint8 batch from memory, scales it,
+draws the noise, and updates with Adam.
 """
 
 import importlib.util
@@ -22,7 +22,7 @@ from jaxgen.training import loop, memory
 from jaxgen.training.sharding import Layout, layout, put
 from jaxgen.types import Batch, State
 
-NUM_NAIVE_STEPS = 2  # XLA:CPU's own convolution in a loop takes seconds for each
+NUM_NAIVE_STEPS = 2  # each takes seconds with XLA:CPU's own convolution in a loop
 EAGER = "PyTorch eager"
 COMPILED = "torch.compile"
 CUDA_GRAPHS = "torch.compile, CUDA graphs"
@@ -30,9 +30,9 @@ PYTORCH = (EAGER, COMPILED, CUDA_GRAPHS)
 
 
 def contenders(workload: Workload) -> dict[str, Callable[[], Contender]]:
-    """A function for each contender that builds it, by name.
+    """Return a builder of each contender, by name.
 
-    Without convolutions, plain Flax in a scan is what jaxgen runs, and not listed.
+    Without convolutions, plain Flax in a scan is the same program as jaxgen's, and is left out.
     """
     on_cpu = jax.default_backend() == "cpu"
     makers: dict[str, Callable[[], Contender]] = {"jaxgen": partial(in_scan, workload)}
@@ -43,18 +43,18 @@ def contenders(workload: Workload) -> dict[str, Callable[[], Contender]]:
             makers[CUDA_GRAPHS] = partial(pytorch, workload, mode="reduce-overhead")
     if workload.model == "conv VAE":
         num_steps = NUM_NAIVE_STEPS if on_cpu else CHUNK_STEPS
-        makers["plain Flax by steps"] = partial(by_steps, workload, "lax")
+        makers["plain Flax by steps"] = partial(in_python_loop, workload, "lax")
         makers["plain Flax in scan"] = partial(in_scan, workload, "lax", num_steps)
     return makers
 
 
 def has_torch() -> bool:
-    """Whether PyTorch is installed. Does not import it, since that takes time and memory."""
+    """Check whether PyTorch is installed, without importing it, which takes time and memory."""
     return importlib.util.find_spec("torch") is not None
 
 
 def pytorch(workload: Workload, *, mode: str | None = None) -> Contender:
-    """The course's PyTorch code, which is imported only here."""
+    """Build the contender that runs the course's PyTorch code, which is imported only here."""
     from experiments.benchmark.pytorch import training
 
     return training(workload, mode)
@@ -66,10 +66,10 @@ def in_scan(
     num_steps: int = CHUNK_STEPS,
     where: Layout | None = None,
 ) -> Contender:
-    """The program that the experiments run: a scan over steps that donates its state.
+    """Build the contender that runs the experiments' program: a scan that donates its state.
 
-    With a layout for a population, the steps of all members count. Raises MemoryError if the
-    device has not enough memory for it.
+    With the layout of a population, the steps of all members count. Raises MemoryError if the
+    device does not have enough memory.
     """
     where = where or layout()
     members = () if where.num_members is None else (where.num_members,)
@@ -99,8 +99,8 @@ def in_scan(
     return Contender(run, num_steps * math.prod(members))
 
 
-def by_steps(workload: Workload, implementation: Implementation) -> Contender:
-    """A Python loop around a jitted step that donates its state."""
+def in_python_loop(workload: Workload, implementation: Implementation) -> Contender:
+    """Build the contender that calls a jitted step, which donates its state, in a Python loop."""
     learner, hypers = make_learner(workload, implementation)
     images, labels, order = random_data(workload)
     data, rows = Batch(jnp.asarray(images), jnp.asarray(labels)), list(jnp.asarray(order))

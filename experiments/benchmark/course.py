@@ -1,8 +1,8 @@
 """The course's PyTorch code, generalized to any image size: the reference for comparisons.
 
 Parameter names are those of the course's classes, and of the public PyTorch-VAE and PyTorch-GAN
-that it follows. Images are [b, c, h, w]. Noise is an argument, so that both sides of a comparison
-can use the same. Needs the extra `torch`; nothing in `jaxgen` imports this module.
+that the course follows. Images are [b, c, h, w]. Noise is an argument, so that both sides of a
+comparison can use the same. Needs the extra `torch`; nothing in `jaxgen` imports this module.
 """
 
 import itertools
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 
 class VanillaVAE(nn.Module):
-    """The convolutional VAE (spec, part 1, 3), without its fixed 2x2 maps and 512 channels."""
+    """The convolutional VAE (course, sec. 3), without its fixed 2x2 maps and 512 channels."""
 
     def __init__(
         self,
@@ -41,22 +41,22 @@ class VanillaVAE(nn.Module):
         self.final_layer = nn.Sequential(*_double(back[-1], back[-1]), last, nn.Tanh())
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance."""
+        """Return mean and log-variance of q(z | x)."""
         x = torch.flatten(self.encoder(x), start_dim=1)
         return self.fc_mu(x), self.fc_var(x)
 
     def decode(self, z: Tensor) -> Tensor:
-        """Images in [-1, 1]."""
+        """Return images in [-1, 1]."""
         x = self.decoder_input(z).view(-1, *self.map_shape)
         return self.final_layer(self.decoder(x))
 
     def forward(self, x: Tensor, eps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Reconstruction, mean and log-variance."""
+        """Return the reconstruction, mean and log-variance."""
         return _forward(self, x, eps)
 
 
 class MLPVAE(nn.Module):
-    """The VAE of spec, part 1, 1: two ReLU layers each way, sigmoid output."""
+    """The MLP VAE (course, sec. 1): ReLU layers in encoder and decoder, and a sigmoid output."""
 
     def __init__(
         self,
@@ -76,21 +76,21 @@ class MLPVAE(nn.Module):
         self.final_layer = nn.Sequential(nn.Linear(back[-1], flat), nn.Sigmoid())
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance."""
+        """Return mean and log-variance of q(z | x)."""
         x = self.encoder(torch.flatten(x, start_dim=1))
         return self.fc_mu(x), self.fc_var(x)
 
     def decode(self, z: Tensor) -> Tensor:
-        """Images in [0, 1]."""
+        """Return images in [0, 1]."""
         return self.final_layer(self.decoder(z)).view(-1, *self.image_shape)
 
     def forward(self, x: Tensor, eps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Reconstruction, mean and log-variance."""
+        """Return the reconstruction, mean and log-variance."""
         return _forward(self, x, eps)
 
 
 class Generator(nn.Module):
-    """Map noise and a label to an image in [-1, 1] (spec, part 2, 4.1)."""
+    """Map noise and a label to an image in [-1, 1] (course, part 2, sec. 4.1)."""
 
     def __init__(
         self,
@@ -115,13 +115,13 @@ class Generator(nn.Module):
         )
 
     def forward(self, noise: Tensor, labels: Tensor) -> Tensor:
-        """Images."""
+        """Return images."""
         images = self.model(torch.cat((self.label_emb(labels), noise), -1))
         return images.view(-1, *self.image_shape)
 
 
 class Discriminator(nn.Module):
-    """Map an image and its label to a logit (spec, part 2, 4.2)."""
+    """Map an image and its label to a logit (course, part 2, sec. 4.2)."""
 
     def __init__(
         self,
@@ -140,14 +140,14 @@ class Discriminator(nn.Module):
         self.model = nn.Sequential(*layers, nn.Linear(hidden_dims[-1], 1))
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Logits, [b, 1]."""
+        """Return logits, [b, 1]."""
         return self.model(torch.cat((images.flatten(1), self.label_embedding(labels)), -1))
 
 
 def vae_loss(
     reconstruction: Tensor, x: Tensor, mean: Tensor, logvar: Tensor, kl_weight: float
 ) -> Tensor:
-    """Mean squared error + kl_weight * KL (spec, part 1, 3.6)."""
+    """Compute the mean squared error + kl_weight * KL (course, sec. 3.6)."""
     kl = torch.mean(-0.5 * torch.sum(1 + logvar - mean**2 - logvar.exp(), dim=1), dim=0)
     return F.mse_loss(reconstruction, x) + kl_weight * kl
 
@@ -155,7 +155,7 @@ def vae_loss(
 def vae_step(
     model: VanillaVAE | MLPVAE, optimizer: torch.optim.Optimizer, kl_weight: float
 ) -> Callable[[Tensor, Tensor], Tensor]:
-    """The update of a VAE from images and noise, which returns the loss."""
+    """Return a function that updates a VAE from images and noise, and returns the loss."""
 
     def step(x: Tensor, eps: Tensor) -> Tensor:
         optimizer.zero_grad()
@@ -174,10 +174,10 @@ def cgan_step(
     generator_optimizer: torch.optim.Optimizer,
     discriminator_optimizer: torch.optim.Optimizer,
 ) -> Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """The body of the training loop (spec, part 2, 4.3), with the original's squared error.
+    """Return the body of the training loop (course, part 2, sec. 4.3), with squared errors.
 
-    It updates each network once from real images, their labels, noise and the labels of the fakes,
-    and returns both losses.
+    The function updates each network once from real images, their labels, noise and the labels of
+    the fakes, and returns both losses.
     """
 
     def step(

@@ -18,11 +18,11 @@ from jaxgen.gan.models import Discriminator, Generator, JoinedDense
 from jaxgen.layers import Conv, ConvTranspose
 from jaxgen.vae.models import MLPVAE, ConvVAE
 
-FLOAT = 4  # bytes
+FLOAT_BYTES = 4
 
 
 class Sizes(NamedTuple):
-    """The sizes of the arrays on which the peak rates are measured."""
+    """The sizes of the arrays with which the peak rates are measured."""
 
     matrix: int  # rows and columns
     stream: int  # floats, many times the size of the caches
@@ -52,31 +52,34 @@ def work(workload: Workload) -> Work:
     input, except that the first layer needs no gradient of its input. Adam reads the gradients, and
     reads and writes the parameters and both moments. Each activation is written and read once.
     """
-    shape, num = workload.image_shape, workload.batch_size
+    shape, batch_size = workload.image_shape, workload.batch_size
     if workload.model == "cGAN":
-        return _cgan_work(Generator(shape), Discriminator(shape), num)
+        return _cgan_work(Generator(shape), Discriminator(shape), batch_size)
     model = MLPVAE(shape) if workload.model == "MLP VAE" else ConvVAE(shape)
-    images, key = jnp.zeros((num, *shape)), jax.random.key(0)
+    images, key = jnp.zeros((batch_size, *shape)), jax.random.key(0)
     found, num_parameters = layers(model, images, key, train=True)
     macs = 3 * _macs(found) - found[0].macs
-    return Work(2 * macs, FLOAT * (7 * num_parameters + 2 * _outputs(found)))
+    return Work(2 * macs, FLOAT_BYTES * (7 * num_parameters + 2 * _outputs(found)))
 
 
-def _cgan_work(generator: Generator, discriminator: Discriminator, num: int) -> Work:
-    """The generator's update runs the discriminator forward, and back to its input only.
+def _cgan_work(generator: Generator, discriminator: Discriminator, batch_size: int) -> Work:
+    """Count the work of one training step of a cGAN.
 
-    The discriminator's own update sees as many real images as fakes.
+    The generator's update runs the discriminator forward, and backward only to its input. The
+    discriminator's own update sees as many real images as fakes.
     """
-    noise, labels = jnp.zeros((num, generator.latent_dim)), jnp.zeros(num, jnp.int32)
-    images = jnp.zeros((num, *generator.image_shape))
+    noise = jnp.zeros((batch_size, generator.latent_dim))
+    labels = jnp.zeros(batch_size, jnp.int32)
+    images = jnp.zeros((batch_size, *generator.image_shape))
     g, num_g = layers(generator, noise, labels, train=False)
     d, num_d = layers(discriminator, images, labels, train=False)
     macs = 3 * _macs(g) - g[0].macs + 2 * _macs(d) + 2 * (3 * _macs(d) - d[0].macs)
-    return Work(2 * macs, FLOAT * (7 * (num_g + num_d) + 2 * (_outputs(g) + 3 * _outputs(d))))
+    num_floats = 7 * (num_g + num_d) + 2 * (_outputs(g) + 3 * _outputs(d))
+    return Work(2 * macs, FLOAT_BYTES * num_floats)
 
 
 def layers(model: nn.Module, *inputs: Any, **options: Any) -> tuple[list[Layer], int]:
-    """The products of a model in the order of its forward pass, and its number of parameters."""
+    """List the products of a model in the order of its forward pass, and count its parameters."""
     found = []
 
     def record(call, args, kwargs, context):
@@ -93,7 +96,7 @@ def layers(model: nn.Module, *inputs: Any, **options: Any) -> tuple[list[Layer],
 
 
 def _layer_macs(layer: nn.Module, x: tuple[int, ...], y: tuple[int, ...]) -> int:
-    """Multiply-adds: one for each pair of channels wherever a tap of the kernel meets a pixel."""
+    """Count one multiply-add per pair of channels wherever a tap of the kernel is on a pixel."""
     pairs = x[-1] * y[-1]
     if isinstance(layer, nn.Dense | JoinedDense):
         return math.prod(x[:-1]) * pairs
@@ -108,11 +111,11 @@ def _layer_macs(layer: nn.Module, x: tuple[int, ...], y: tuple[int, ...]) -> int
             Axis(size, steps, taps, stride, taps - 1 - low)
             for steps, size, taps, stride, (low, _) in sides
         ]
-    return x[0] * pairs * math.prod(_meetings(axis) for axis in axes)
+    return x[0] * pairs * math.prod(_num_overlaps(axis) for axis in axes)
 
 
-def _meetings(axis: Axis) -> int:
-    """The number of (step, tap) pairs that lie on a pixel rather than on padding."""
+def _num_overlaps(axis: Axis) -> int:
+    """Count the pairs of step and tap that lie on a pixel rather than on padding."""
     return sum(
         0 <= axis.stride * step + tap - axis.low < axis.size
         for step in range(axis.steps)
@@ -129,20 +132,20 @@ def _outputs(found: list[Layer]) -> int:
 
 
 def rates(sizes: Sizes | None = None) -> dict[str, Contender]:
-    """Contenders for the peak rates, whose steps are floating-point operations and bytes."""
+    """Build contenders for the peak rates, whose steps are floating-point operations and bytes."""
     sizes = sizes or (CPU_SIZES if jax.default_backend() == "cpu" else ACCELERATOR_SIZES)
     return {"flop": matrix_product(sizes.matrix), "byte": stream(sizes.stream)}
 
 
 def matrix_product(size: int) -> Contender:
-    """A float32 product of square matrices, at the default precision of the backend."""
+    """Build a contender that multiplies float32 matrices at the backend's default precision."""
     x = jax.random.normal(jax.random.key(0), (size, size))
     multiply = jax.jit(jnp.matmul)
     return Contender(lambda: jax.block_until_ready(multiply(x, x)), 2 * size**3)
 
 
 def stream(size: int) -> Contender:
-    """y = x / 2 + y, which reads two arrays and writes one."""
+    """Build a contender that computes y = x / 2 + y: it reads two arrays and writes one."""
     x, y = jnp.ones(size), jnp.ones(size)
     add = jax.jit(lambda x, y: 0.5 * x + y, donate_argnums=1)
 
@@ -150,4 +153,4 @@ def stream(size: int) -> Contender:
         nonlocal y
         y = jax.block_until_ready(add(x, y))
 
-    return Contender(run, 3 * FLOAT * size)
+    return Contender(run, 3 * FLOAT_BYTES * size)

@@ -1,6 +1,6 @@
 """The cost of an epoch of the VAE experiment, compared with the bare scan over the same steps.
 
-python -m experiments.benchmark.overhead --model mlp --dataset mnist
+Usage: `python -m experiments.benchmark.overhead --model mlp --dataset mnist`.
 """
 
 import dataclasses
@@ -38,11 +38,11 @@ class Config:
     batch_size: int = 64
     """Images per update."""
     epochs: int = 6
-    """Epochs per measurement, at least 2; the first one compiles, and is not counted."""
+    """Epochs per measurement, at least 2; the first one compiles and is not counted."""
 
 
 def experiment_seconds(config: Config) -> list[float]:
-    """Wall time of each epoch but the first, with evaluation, pictures and checkpoint."""
+    """Time each epoch but the first, including evaluation, pictures and checkpoint."""
     options = [f"--{name.replace('_', '-')}={x}" for name, x in dataclasses.asdict(config).items()]
     with tempfile.TemporaryDirectory() as directory:
         run_dir = Path(directory) / "run"
@@ -52,7 +52,7 @@ def experiment_seconds(config: Config) -> list[float]:
 
 
 def bare_seconds(config: Config) -> list[float]:
-    """Wall time of each epoch but the first, where an epoch is one scan and nothing else."""
+    """Time each epoch but the first, where an epoch is one scan and nothing else."""
     images = jax.device_put(data.load(config.dataset, "train", image_size=IMAGE_SIZE))
     num_images, *image_shape = images.image.shape
     chunked = loop.epoch_shape(num_images, config.batch_size)
@@ -77,7 +77,7 @@ def main(config: Config) -> None:
     Raises InputError if there are too few epochs.
     """
     if config.epochs < 2:
-        raise InputError("--epochs must be at least 2: the first one compiles.")
+        raise InputError("--epochs must be at least 2: the first one compiles and is not counted.")
     bare = bare_seconds(config)
     whole = experiment_seconds(config)
     bare += bare_seconds(config)

@@ -1,4 +1,4 @@
-"""The throughput of populations against their size, for each strategy.
+"""The throughput of populations by size and strategy.
 
     python -m experiments.benchmark population --output experiments/results/population_cpu.json
 
@@ -27,30 +27,30 @@ SINGLE = f"{STUDY_SIZE} single runs"
 
 
 def strategies(size: int) -> list[Strategy]:
-    """The strategies that a population of this size can use on this machine."""
+    """List the strategies that a population of this size can use on this machine."""
     num_devices = jax.device_count()
     can_shard = num_devices > 1 and size % num_devices == 0
     return [name for name in get_args(Strategy) if name != "shard" or can_shard]
 
 
 def single_runs(workload: Workload) -> Contender:
-    """A chunk of each of several runs, one after the other."""
+    """Build the baseline: a chunk of each of eight runs, one after the other."""
     runs = [in_scan(workload) for _ in range(STUDY_SIZE)]
 
     def run() -> None:
-        for each in runs:
-            each.run()
+        for single in runs:
+            single.run()
 
-    return Contender(run, sum(each.num_steps for each in runs))
+    return Contender(run, sum(single.num_steps for single in runs))
 
 
 def throughput(
     workload: Workload, sizes: tuple[int, ...], rounds: int, screen: Console
 ) -> dict[str, Any]:
-    """Member-steps per second for each size and strategy, summarized over the rounds.
+    """Measure member-steps per second for each size and strategy, summarized over the rounds.
 
-    `share_of_single` divides their median by that of the single runs in the same turns. Populations
-    that do not fit the memory of the device are skipped.
+    `share_of_single` is their median divided by that of the single runs in the same rounds.
+    Populations that do not fit into the memory of the device are skipped.
     """
     by_size = {}
     for size in sizes:
@@ -87,7 +87,7 @@ def draw(path: Path, workloads: dict[str, Any]) -> None:
 
 
 def table(workloads: dict[str, Any]) -> Table:
-    """The results for the terminal."""
+    """Tabulate the results for the terminal."""
     result = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for column in ("members", "strategy", "member-steps/s", "min to max", "/ single runs"):
         result.add_column(column, justify="right")

@@ -1,7 +1,7 @@
 """The matrix products of a training step, with nothing between them.
 
-The floor charges them at the rate of a large square product, which long and narrow matrices do not
-reach. What a step takes beyond its products are copies, normalization, activations and Adam.
+The floor counts them at the rate of a large square product, which long and narrow matrices do not
+reach. The rest of a step is copies, normalization, activations and Adam.
 """
 
 from collections.abc import Sequence
@@ -21,23 +21,24 @@ from jaxgen.types import Batch
 PRIMITIVES = ("dot_general", matmul_p.name)
 
 
-def of_step(workload: Workload) -> list[JaxprEqn]:
-    """The products of jaxgen's training step in the order of the program, with their shapes."""
+def step_products(workload: Workload) -> list[JaxprEqn]:
+    """List the products of jaxgen's training step in program order, with their shapes."""
     learner, hypers = make_learner(workload)
-    key, num = jax.random.key(0), workload.batch_size
+    key, batch_size = jax.random.key(0), workload.batch_size
     state = jax.eval_shape(learner.init, key, hypers)
-    batch = Batch(jnp.zeros((num, *workload.image_shape), jnp.uint8), jnp.zeros(num, jnp.int32))
+    image = jnp.zeros((batch_size, *workload.image_shape), jnp.uint8)
+    batch = Batch(image, jnp.zeros(batch_size, jnp.int32))
     equations = jax.make_jaxpr(learner.step)(state, batch, key).eqns
     return [equation for equation in equations if equation.primitive.name in PRIMITIVES]
 
 
 def matmuls_only(workload: Workload) -> Contender:
-    """Steps that compute each product of a training step once, on operands of their own.
+    """Build a contender that computes each product of a training step once, on its own operands.
 
-    Each step is a program of its own, since XLA would move constant work out of a loop. So the
-    timing is meaningful on a CPU only: an accelerator would wait for the next program.
+    Each step is a separate program, since XLA would move constant work out of a loop. The timing is
+    therefore meaningful only on a CPU: an accelerator would wait for the next program.
     """
-    equations = of_step(workload)
+    equations = step_products(workload)
 
     # Results overwrite the previous ones, as in a training step: fresh memory would cost more.
     @partial(jax.jit, donate_argnums=0, keep_unused=True)

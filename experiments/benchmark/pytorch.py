@@ -15,10 +15,11 @@ Step = Callable[[Tensor], Tensor]  # of the indices of a batch; returns a loss
 
 
 def training(workload: Workload, mode: str | None) -> Contender:
-    """Training steps of the course's code; `mode` is that of `torch.compile`, None is eager.
+    """Build the contender that runs training steps of the course's code.
 
-    On a GPU, matrix products run in TF32: the default of JAX, and of PyTorch for convolutions only.
-    Raises RuntimeError if this PyTorch cannot use the device that JAX uses.
+    `mode` is that of `torch.compile`; None is eager execution. On a GPU, matrix products use TF32,
+    which is JAX's default, but PyTorch's for convolutions only. Raises RuntimeError if this PyTorch
+    cannot use the device that JAX uses.
     """
     torch.manual_seed(0)
     torch.set_num_threads(os.cpu_count() or 1)
@@ -37,7 +38,7 @@ def training(workload: Workload, mode: str | None) -> Contender:
     else:
         models, step = _vae(workload, images)
     if mode is not None:
-        torch.compiler.reset()  # programs compiled for other shapes make this one dynamic
+        torch.compiler.reset()  # programs compiled for other shapes would make this one dynamic
         for model in models:
             model.compile(mode=mode)
 

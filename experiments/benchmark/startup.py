@@ -1,6 +1,6 @@
 """A contender in a process of its own: the time to its first step, and its peak memory.
 
-python -m experiments.benchmark.startup conv-vae jaxgen
+Usage: `python -m experiments.benchmark.startup conv-vae jaxgen`.
 """
 
 import importlib
@@ -30,7 +30,7 @@ EXPERIMENTS = {
 }
 
 
-def two_starts(workload: str, contender: str) -> dict[str, dict[str, float]]:
+def measure_starts(workload: str, contender: str) -> dict[str, dict[str, float]]:
     """Start the contender twice: with empty caches, and with those that the first start filled."""
     with tempfile.TemporaryDirectory() as cache:
         env = os.environ | {"XDG_CACHE_HOME": cache, "TORCHINDUCTOR_CACHE_DIR": cache}
@@ -46,9 +46,10 @@ def _start(workload: str, contender: str, env: dict[str, str]) -> dict[str, floa
 
 
 def epoch_images_per_second(workload: Workload) -> float:
-    """Training images per second in the last of three epochs of the experiment on mnist_5k.
+    """Measure training images per second in the last of three epochs of an experiment.
 
-    The time is that of the whole epoch, with evaluation, pictures and checkpoint.
+    The experiment trains on mnist_5k. The time is that of the whole epoch, including evaluation,
+    pictures and checkpoint.
     """
     with tempfile.TemporaryDirectory() as directory:
         run_dir = Path(directory) / "run"
@@ -58,8 +59,8 @@ def epoch_images_per_second(workload: Workload) -> float:
     return num_images / (last["time"] - before["time"])
 
 
-def study_against_processes(workload: Workload, num_seeds: int) -> dict[str, float]:
-    """Seconds of a study of three epochs on mnist_5k, and of one process for each of its seeds.
+def study_versus_processes(workload: Workload, num_seeds: int) -> dict[str, float]:
+    """Time a study of three epochs on mnist_5k, and one process for each of its seeds.
 
     Both begin with empty caches; later processes use the programs that the first one compiled.
     """
@@ -85,9 +86,9 @@ def _experiment(workload: Workload, *options: str, **env: str) -> None:
 
 
 def measure(contender_name: str, workload: Workload) -> dict[str, Any]:
-    """Time two runs; the second tells how much of the first was neither build nor compilation."""
+    """Time two runs: the second shows how much of the first was neither building nor compiling."""
     make = contenders(workload)[contender_name]
-    if contender_name in PYTORCH:  # jaxgen's imports are done by now, too
+    if contender_name in PYTORCH:  # outside of the timing, as jaxgen's imports are
         importlib.import_module("experiments.benchmark.pytorch")
     start = time.perf_counter()
     contender = make()
@@ -97,13 +98,16 @@ def measure(contender_name: str, workload: Workload) -> dict[str, Any]:
     seconds = time.perf_counter() - first
     return {
         "first_step_at": now - seconds * (1 - 1 / contender.num_steps),
-        "compile_seconds": first - start - seconds,  # with the time to build
+        "compile_seconds": first - start - seconds,  # including the time to build
         "peak_memory_mib": peak_memory_mib(),
     }
 
 
 def peak_memory_mib() -> float:
-    """The peak of this process; Linux's `ru_maxrss` may be that of its parent instead."""
+    """Return the peak memory of this process in MiB.
+
+    Linux's `ru_maxrss` may be that of the parent process, and is used elsewhere only.
+    """
     status = Path("/proc/self/status")
     if status.exists():
         fields = dict(line.split(":", 1) for line in status.read_text().splitlines())

@@ -1,4 +1,4 @@
-"""Training steps side by side: the time of each contender, and the parts of jaxgen's own."""
+"""Training steps side by side: the time of each contender, and of the parts of jaxgen's step."""
 
 from collections.abc import Mapping
 from statistics import median
@@ -34,8 +34,8 @@ def build(workload: Workload, screen: Console) -> dict[str, Contender]:
 def compare(workload: Workload, rounds: int, screen: Console) -> dict[str, Any]:
     """Time the contenders, the products of jaxgen's step and the peak rates, all in turns.
 
-    `jaxgen_is_faster_by` is a contender's time divided by jaxgen's; `share_of_step` is a part of
-    jaxgen's time.
+    `jaxgen_is_faster_by` is a contender's time divided by jaxgen's, and `share_of_step` the time of
+    a part divided by jaxgen's.
     """
     built = build(workload, screen)
     rates = floor.rates()
@@ -67,7 +67,7 @@ def compare(workload: Workload, rounds: int, screen: Console) -> dict[str, Any]:
 
 
 def table(workloads: Mapping[str, Any]) -> Table:
-    """The results for the terminal."""
+    """Tabulate the results for the terminal."""
     result = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
     result.add_column("", width=19)  # "plain Flax by steps"
     for column in ("ms/step", "min to max", "ratio to\njaxgen", "compile s\ncold/cached"):
@@ -87,8 +87,9 @@ def table(workloads: Mapping[str, Any]) -> Table:
         if "products" in record:
             part = record["products"]
             result.add_row("products only", *_time_cells(part["milliseconds"]), _share(part))
-        least = record["floor"]
-        result.add_row("floor", three_digits(least["milliseconds"]), "", _share(least))
+        lower_bound = record["floor"]
+        time = three_digits(lower_bound["milliseconds"])
+        result.add_row("floor", time, "", _share(lower_bound))
         if "epoch_images_per_second" in record:
             result.add_row("whole epoch", "", f"{record['epoch_images_per_second']:,.0f} img/s")
     return result

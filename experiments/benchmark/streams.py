@@ -2,8 +2,8 @@
 
     python -m experiments.benchmark stream --output experiments/results/stream_cpu.json
 
-The images lie in a memory-mapped file, as those of a cached data set do. The source only, without
-training, shows the largest number of images that it can deliver in a second.
+The images are in a memory-mapped file, like those of a cached data set. The source only, without
+training, shows how many images per second it can deliver.
 """
 
 import tempfile
@@ -25,18 +25,18 @@ from jaxgen.types import Batch
 NUM_IMAGES = 60_000  # as many as MNIST has
 
 
-def source(folder: Path, workload: Workload) -> Batch:
-    """Random images in a memory-mapped file."""
+def memory_mapped_images(folder: Path, workload: Workload) -> Batch:
+    """Create random images in a memory-mapped file."""
     rng = np.random.default_rng(0)
     shape = (NUM_IMAGES, *workload.image_shape)
     image = np.lib.format.open_memmap(folder / "image.npy", "w+", np.uint8, shape)
     image[:] = rng.integers(0, 256, shape, dtype=np.uint8)
     label = rng.integers(0, NUM_CLASSES, NUM_IMAGES, dtype=np.int32)
-    return Batch(image, label)  # pyright: ignore[reportArgumentType]  (NumPy arrays, on the host)
+    return Batch(image, label)  # pyright: ignore[reportArgumentType]  (NumPy arrays on the host)
 
 
 def training(workload: Workload, data: Batch | loop.Stream) -> Iterator[loop.Chunk]:
-    """The training loop of an experiment, without end, on resident or streamed images."""
+    """Train like an experiment, but without end, on resident or streamed images."""
     learner, hypers = make_learner(workload)
     keys = loop.split_run_key(jax.random.key(0))
     return loop.fit(
@@ -50,25 +50,25 @@ def training(workload: Workload, data: Batch | loop.Stream) -> Iterator[loop.Chu
 
 
 def streamed(workload: Workload, images: Batch) -> loop.Stream:
-    """The images as a stream, in the order in which the training loop would pick them."""
+    """Stream the images in the order in which the training loop would gather them."""
     key = loop.split_run_key(jax.random.key(0)).order
     return stream(images, key, epoch_shape(workload), layout())
 
 
 def source_only(workload: Workload, images: Batch) -> Contender:
-    """The stream of images without training."""
+    """Build the contender that streams the images without training."""
     chunks = streamed(workload, images)(0)
     return Contender(lambda: jax.block_until_ready(next(chunks)), CHUNK_STEPS)
 
 
 def epoch_shape(workload: Workload) -> loop.EpochShape:
-    """An epoch in chunks of the length that all benchmarks use."""
+    """Divide an epoch into chunks of the length that all benchmarks use."""
     num_chunks = NUM_IMAGES // workload.batch_size // CHUNK_STEPS
     return loop.EpochShape(num_chunks, CHUNK_STEPS, workload.batch_size)
 
 
 def contenders(workload: Workload, images: Batch) -> dict[str, Contender]:
-    """Training from memory, training from the stream, and the source only."""
+    """Build the contenders: training from memory, training from a stream, and the source only."""
     resident = training(workload, jax.device_put(images))
     from_disk = training(workload, streamed(workload, images))
     return {
@@ -79,16 +79,16 @@ def contenders(workload: Workload, images: Batch) -> dict[str, Contender]:
 
 
 def _advance(chunks: Iterator[loop.Chunk]) -> None:
-    next(chunks)  # its metrics are on the host, so its steps are done
+    next(chunks)  # the metrics of a chunk are on the host, so its steps are done
 
 
 def cost(workload: Workload, rounds: int) -> dict[str, Any]:
-    """Milliseconds per step from memory and streamed, and the source's images per second."""
+    """Measure the milliseconds per step of each contender, and the images per second."""
     with tempfile.TemporaryDirectory() as folder:
-        built = contenders(workload, source(Path(folder), workload))
+        built = contenders(workload, memory_mapped_images(Path(folder), workload))
         for contender in built.values():
             contender.run()
-        steps = {name: summary(of) for name, of in interleave(built, rounds).items()}
+        steps = {name: summary(times) for name, times in interleave(built, rounds).items()}
     return {
         "title": workload.title,
         "milliseconds_per_step": steps,
@@ -98,7 +98,7 @@ def cost(workload: Workload, rounds: int) -> dict[str, Any]:
 
 
 def table(workloads: dict[str, Any]) -> Table:
-    """The results for the terminal."""
+    """Tabulate the results for the terminal."""
     result = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for column in ("", "memory, ms/step", "stream, ms/step", "ratio", "source, images/s"):
         result.add_column(column, justify="right")

@@ -7,13 +7,13 @@ from typing import Any
 
 
 def benchmark_table(results: Path) -> str:
-    """The time of a training step: a row for each workload of each `benchmark_*.json`.
+    """Tabulate the time of a training step: a row for each workload of each `benchmark_*.json`.
 
-    The figure for `torch.compile` is that of its faster mode.
+    The time of `torch.compile` is that of its faster mode.
     """
     rows = [
         "| training step | jaxgen, ms | PyTorch eager | torch.compile "
-        "| speedup over the faster of both | plain Flax in scan | products / step | floor / step |",
+        "| speedup over the faster PyTorch | plain Flax in scan | products / step | floor / step |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for path in sorted(results.glob("benchmark_*.json")):
@@ -48,7 +48,7 @@ def _benchmark_row(record: dict[str, Any], device: str) -> str:
 
 
 def population_table(results: Path) -> str:
-    """Populations of eight against eight single runs: a row for each workload that has them."""
+    """Compare populations of eight with eight single runs: a row for each workload."""
     rows = [
         "| 8 runs | single runs in turn, steps/s | map / single | vmap / single "
         "| one study, start to end | 8 processes, start to end |",
@@ -79,7 +79,7 @@ def _population_row(record: dict[str, Any], device: str) -> str:
 
 
 def stream_table(results: Path) -> str:
-    """The cost of streaming: a row for each workload of each `stream_*.json`."""
+    """Tabulate the cost of streaming: a row for each workload of each `stream_*.json`."""
     rows = [
         "| training step | from memory, ms | streamed, ms | streamed / memory "
         "| source only, images/s |",
@@ -99,13 +99,13 @@ def stream_table(results: Path) -> str:
 
 
 def three_digits(number: float) -> str:
-    """A positive number to three significant digits, or to whole numbers from a thousand on."""
+    """Format a positive number to three significant digits, or as an integer from 1000 on."""
     decimals = max(0, 2 - math.floor(math.log10(number)))
     return f"{number:.{decimals}f}"
 
 
 def describe_device(environment: dict[str, Any]) -> str:
-    """The number of CPU cores, or the number and kind of accelerators."""
+    """Describe the device: the number of CPU cores, or the number and kind of accelerators."""
     if environment["backend"] == "cpu":
         return f"{environment['cpu_count']} CPU cores"
     return f"{environment['num_devices']} x {environment['device']}"

@@ -1,11 +1,11 @@
-"""Time contenders in turns, so that a disturbance of the machine affects all of them."""
+"""Time contenders in turns, so that a disturbance affects all of them."""
 
 import time
 from collections.abc import Callable, Mapping
 from statistics import median
 from typing import Any, NamedTuple
 
-BLOCK_SECONDS = 0.7  # the least that a turn lasts
+BLOCK_SECONDS = 0.7  # the minimum duration of a turn
 NUM_SINGLE_STEPS = 5  # per run of a contender that dispatches its steps one by one
 
 
@@ -17,7 +17,7 @@ class Contender(NamedTuple):
 
 
 def interleave(contenders: Mapping[str, Contender], rounds: int) -> dict[str, list[float]]:
-    """Measure milliseconds per step, one figure per round; odd rounds run in reverse order."""
+    """Measure milliseconds per step, one value per round; odd rounds run in reverse order."""
     figures = {name: [] for name in contenders}
     for i in range(rounds):
         for name in list(contenders)[:: -1 if i % 2 else 1]:
@@ -31,5 +31,5 @@ def interleave(contenders: Mapping[str, Contender], rounds: int) -> dict[str, li
 
 
 def summary(figures: list[float]) -> dict[str, Any]:
-    """The median, the extremes and all figures of one contender, as the results record them."""
+    """Summarize the measurements of one contender: median, extremes and all values."""
     return {"median": median(figures), "min": min(figures), "max": max(figures), "rounds": figures}

@@ -32,12 +32,12 @@ class Workload(NamedTuple):
 
     @property
     def title(self) -> str:
-        """The row heading in tables."""
+        """The heading of a row in tables."""
         return f"{self.model} {'x'.join(map(str, self.image_shape))}, batch {self.batch_size}"
 
     @property
     def has_experiment(self) -> bool:
-        """Whether an experiment trains it: its images have the size of padded digits."""
+        """Whether an experiment trains on images of this size, that of padded digits."""
         return self.image_shape == (32, 32, 1)
 
 
@@ -52,7 +52,7 @@ WORKLOADS: dict[WorkloadName, Workload] = {
 def make_learner(
     workload: Workload, implementation: Implementation | None = None
 ) -> tuple[Learner, VAEHypers | GANHypers]:
-    """The learner, its convolutions in `implementation`, and its default hyperparameters."""
+    """Create a learner, with convolutions in `implementation`, and its default hyperparameters."""
     shape = workload.image_shape
     if workload.model == "cGAN":
         objective = gan_objectives.least_squares()
@@ -64,7 +64,7 @@ def make_learner(
 
 
 def random_data(workload: Workload) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Images, labels, and the indices that each step of a chunk sees."""
+    """Draw random images and labels, and the indices for each step of a chunk."""
     rng = np.random.default_rng(0)
     num_images = CHUNK_STEPS * workload.batch_size
     images = rng.integers(0, 256, (num_images, *workload.image_shape), dtype=np.uint8)

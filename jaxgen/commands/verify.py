@@ -8,7 +8,7 @@ from jaxgen.errors import InputError
 
 
 def verify(run_dir: RunDir, recipe: RecipeModule = None) -> None:
-    """Check the records and every checkpoint of a run, and say what can be resumed.
+    """Check the records and all checkpoints of a run, and whether it can be resumed.
 
     Exits with code 1 if a file is damaged. Changes nothing.
 
@@ -20,8 +20,8 @@ def verify(run_dir: RunDir, recipe: RecipeModule = None) -> None:
     from jaxgen.runs import directory, environment, records
     from jaxgen.training import checkpoint
 
-    own = None if recipe is None else from_module(recipe)
-    mode = recorded.read(run_dir, own).recipe.mode
+    own_recipe = None if recipe is None else from_module(recipe)
+    mode = recorded.read(run_dir, own_recipe).recipe.mode
     checks: list[tuple[str, Callable[[], object]]] = [
         ("environment.json", lambda: environment.read_starts(run_dir)),
         ("metrics.jsonl", lambda: records.read_metrics(run_dir)),
@@ -30,8 +30,9 @@ def verify(run_dir: RunDir, recipe: RecipeModule = None) -> None:
     path = directory.checkpoints_path(run_dir)
     for step in checkpoint.steps(path):
         reason = checkpoint.damage(path, step)
-        print(f"checkpoint of step {step}: {reason or 'sound'}")
-        problems += [reason] * bool(reason)
+        print(f"checkpoint of step {step}: {reason or 'intact'}")
+        if reason:
+            problems.append(reason)
     try:
         step, _ = checkpoint.find_step(path, "latest", mode)
         print(f"the run can be resumed from step {step}")
@@ -42,11 +43,11 @@ def verify(run_dir: RunDir, recipe: RecipeModule = None) -> None:
 
 
 def _try(name: str, check: Callable[[], object]) -> str:
-    """Print and return what is wrong with a file; an empty string if nothing is."""
+    """Print and return the problem with a file; an empty string if there is none."""
     try:
         check()
     except InputError as error:
         print(f"{name}: {error}")
         return str(error)
-    print(f"{name}: sound")
+    print(f"{name}: intact")
     return ""

@@ -1,4 +1,4 @@
-"""Image sets as arrays."""
+"""Image data sets as arrays."""
 
 from jaxgen.data.load import Choice, choose, class_names, load
 

@@ -1,7 +1,7 @@
-"""A cache of the arrays read from a prepared set, which takes 0.1 s to read instead of 10.
+"""A cache of the arrays of a prepared set, which are read in 0.1 s instead of 10 s.
 
-It lies beside the prepared set rather than in the user's cache directory, so that it moves with
-the set, serves everyone who reads it, and is deleted with it.
+It is stored beside the prepared set rather than in the user's cache directory, so that it moves
+with the set, serves all users of the set, and is deleted with it.
 """
 
 import io
@@ -18,20 +18,20 @@ from jaxtyping import UInt8
 
 from jaxgen.data.tfds import Arrays, Records
 
-ZIP_LENGTHS = 26  # offset in a local zip header of the lengths of its name and extra field
+ZIP_LENGTHS = 26  # offset in a local zip header: the lengths of name and extra field
 
 
 def read(path: Path, mapped: bool = False) -> Arrays | None:
-    """The cached arrays; None if there are none, or if they are damaged or of an older set.
+    """Read the cached arrays, or return None if they are missing, damaged or out of date.
 
-    `mapped` images stay in the file, unchecked, until they are used.
+    With `mapped`, the images stay in the file, unchecked, until they are used.
     """
     try:
         with path.open("rb") as file:
             arrays = np.load(file)
-            if arrays["source"].tolist() != _source(path.parent):
+            if arrays["source"].tolist() != _fingerprint(path.parent):
                 return None
-            label = arrays["label"]  # reading an array whole checks its CRC
+            label = arrays["label"]  # reading a whole array checks its CRC
             if mapped:
                 shape = tuple(arrays["shape"].tolist())
                 image = _map(file, arrays.zip.getinfo("image.npy"), shape)
@@ -39,17 +39,17 @@ def read(path: Path, mapped: bool = False) -> Arrays | None:
                 image = arrays["image"]
     except (OSError, EOFError, LookupError, RuntimeError, ValueError, zipfile.BadZipFile):
         return None
-    sound = (image.dtype, image.ndim, label.dtype) == (np.uint8, 4, np.int32)
-    return (image, label) if sound and label.shape == image.shape[:1] else None
+    is_valid = (image.dtype, image.ndim, label.dtype) == (np.uint8, 4, np.int32)
+    return (image, label) if is_valid and label.shape == image.shape[:1] else None
 
 
 def write(path: Path, records: Records) -> None:
     """Cache the examples beside their set, atomically. Warns if the file cannot be written."""
-    # Each writer has its own temporary file; all write the same, and the last to finish wins.
+    # Each writer has its own temporary file. All write the same, and the last to finish wins.
     unfinished = path.with_suffix(f".{uuid.uuid4().hex}.tmp")
     try:
         with unfinished.open("wb") as file:
-            _save(file, _source(path.parent), records)
+            _save(file, _fingerprint(path.parent), records)
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)
@@ -80,18 +80,18 @@ def _save(file: BinaryIO, source: list[str], records: Records) -> None:
 def _map(
     file: BinaryIO, member: zipfile.ZipInfo, shape: tuple[int, ...]
 ) -> UInt8[np.memmap, "..."]:
-    """Map the images in the file. Raises ValueError unless images of this shape are there."""
+    """Memory-map the images in the file. Raises ValueError if it has none of this shape."""
     file.seek(member.header_offset + ZIP_LENGTHS)
     lengths = np.frombuffer(file.read(4), "<u2")
     file.seek(int(lengths.sum()), os.SEEK_CUR)
     header = _image_header(shape)
     if file.read(len(header)) != header or member.file_size != len(header) + math.prod(shape):
-        raise ValueError(f"no images of shape {shape} in {member.filename}")
+        raise ValueError(f"{member.filename} has no images of shape {shape}.")
     return np.memmap(file, np.uint8, "r", file.tell(), shape)
 
 
 def _image_header(shape: tuple[int, ...]) -> bytes:
-    """The bytes before the pixels in an .npy file."""
+    """Return the bytes that precede the pixels in an .npy file."""
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(
         header, {"descr": "|u1", "fortran_order": False, "shape": shape}
@@ -100,13 +100,13 @@ def _image_header(shape: tuple[int, ...]) -> bytes:
 
 
 def cache_path(folder: Path, split: str, image_size: int | None) -> Path:
-    """The cache of a prepared set's split, padded to `image_size` unless that is None."""
-    size = "" if image_size is None else f".{image_size}"  # "train-32" may be a split
+    """Return the path of the cache of a split, padded to `image_size` unless that is None."""
+    size = "" if image_size is None else f".{image_size}"  # not "-32": "train-32" may be a split
     return folder / f"jaxgen-{split}{size}.npz"
 
 
-def _source(folder: Path) -> list[str]:
-    """A fingerprint of a prepared set: names, sizes and times of its files."""
+def _fingerprint(folder: Path) -> list[str]:
+    """Fingerprint a prepared set by the names, sizes and modification times of its files."""
     files = sorted(path for path in folder.iterdir() if not path.name.startswith("jaxgen-"))
     stats = [(path.name, path.stat()) for path in files]
     return [f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats]

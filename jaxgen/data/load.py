@@ -15,7 +15,7 @@ CATALOG = "https://www.tensorflow.org/datasets/catalog/overview#image_classifica
 
 
 class Choice(NamedTuple):
-    """The set to train on, and a notice for the user."""
+    """The name of the data set to train on, and a notice for the user."""
 
     name: str
     notice: str = ""
@@ -32,11 +32,11 @@ def load(
 ) -> Batch:
     """Read a split of the built-in set `mnist_5k` or of an image classification set of TFDS.
 
-    Returns host arrays in TFDS's order, uint8 images and int32 labels, the images centered in
-    black squares of `image_size` pixels, or as they are if that is None. `data_dir` is TFDS's
-    directory of prepared sets. MNIST, Fashion-MNIST and KMNIST are prepared there if necessary,
-    from the original .gz files in `manual_dir` or from the network. What was read is cached beside
-    the prepared set; `mapped` images stay in that file until they are used, so that a set may
+    Returns uint8 images and int32 labels as host arrays in TFDS's order. The images are centered in
+    black squares of side `image_size`, or unchanged if that is None. `data_dir` is TFDS's directory
+    of prepared sets. MNIST, Fashion-MNIST and KMNIST are prepared there if necessary, from the
+    original .gz files in `manual_dir` or from the network. The arrays are cached beside the
+    prepared set. With `mapped`, the images stay in that file until they are used, so that a set may
     exceed the host's memory. Raises InputError if the set or the split is not available.
     """
     if name == builtin.NAME:
@@ -51,11 +51,11 @@ def load(
             cache.write(path, tfds.read(folder, split, image_size))
             arrays = cache.read(path, mapped)
         image, label = arrays or tfds.gather(tfds.read(folder, split, image_size))
-    return Batch(image, label)  # pyright: ignore[reportArgumentType]  (NumPy arrays, on the host)
+    return Batch(image, label)  # pyright: ignore[reportArgumentType]  (NumPy arrays on the host)
 
 
 def class_names(name: str, data_dir: Path | None = None) -> tuple[str, ...]:
-    """The names of the classes, in the order of their labels. Raises InputError as `load` does."""
+    """Read the names of the classes, ordered by label. Raises InputError as `load` does."""
     if name == builtin.NAME:
         return builtin.CLASS_NAMES
     return tfds.class_names(_prepared(name, data_dir or default_data_dir(), None))
@@ -64,7 +64,7 @@ def class_names(name: str, data_dir: Path | None = None) -> tuple[str, ...]:
 def choose(
     name: str | None, data_dir: Path | None = None, manual_dir: Path | None = None
 ) -> Choice:
-    """The set of this name; without one, MNIST if it is available, otherwise `mnist_5k`."""
+    """Choose the named set; without a name, MNIST if it is available, otherwise `mnist_5k`."""
     if name is not None:
         return Choice(name)
     data_dir = data_dir or default_data_dir()
@@ -82,13 +82,13 @@ def choose(
         reason, remedy = f"{folder} has no ArrayRecord files", "choose another --data-dir"
     return Choice(
         builtin.NAME,
-        f"{reason}: using the built-in {builtin.NAME}, 5 000 of its digits. "
+        f"{reason}: using the built-in {builtin.NAME}, a subset of MNIST. "
         f"For all of MNIST, {remedy}.",
     )
 
 
 def default_data_dir() -> Path:
-    """TFDS's own default directory, without importing it."""
+    """Return TFDS's own default directory without importing TFDS."""
     return Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
 
 
@@ -96,14 +96,14 @@ def _prepared(name: str, data_dir: Path, manual_dir: Path | None) -> Path:
     if not re.fullmatch(r"\w+(/\w[\w.-]*)?(:\d+(\.\d+)*)?", name):
         raise _unknown(name)
     folder = tfds.find(name, data_dir)
-    if folder is None and name in mnist.FAMILY:
+    if folder is None and name in mnist.BUILDERS:
         folder = mnist.prepare(name, data_dir, manual_dir)
     if folder is None:
         raise _unprepared(name, data_dir)
     if not tfds.readable(folder):
         raise InputError(
-            f"{folder} has no ArrayRecord files, and other formats need TensorFlow: choose "
-            "another --data-dir, where the set is or can be prepared as ArrayRecord."
+            f"{folder} has no ArrayRecord files, and other formats need TensorFlow: choose a "
+            "--data-dir in which the set is, or can be, prepared as ArrayRecord."
         )
     return folder
 
@@ -122,8 +122,8 @@ def _unprepared(name: str, data_dir: Path) -> InputError:
     if configs:
         return InputError(f"{name} has several variants: choose {' or '.join(sorted(configs))}.")
     return InputError(
-        f"{name} is not prepared in {data_dir}. Without TensorFlow only {', '.join(mnist.FAMILY)} "
-        "can be prepared; with it, run "
+        f"{name} is not prepared in {data_dir}, and jaxgen prepares only "
+        f"{', '.join(mnist.BUILDERS)}: install TensorFlow, and run "
         f"`tfds build {name} --data_dir={data_dir} --file_format=array_record`."
     )
 

@@ -1,4 +1,4 @@
-"""Make mnist_5k.npz again: `python -m jaxgen.data.make_mnist_5k mnist_5k.csv.gz`."""
+"""Rebuild mnist_5k.npz: `python -m jaxgen.data.make_mnist_5k mnist_5k.csv.gz`."""
 
 import sys
 from pathlib import Path
@@ -10,9 +10,9 @@ NPZ = Path(__file__).with_name("mnist_5k.npz")
 
 
 def main(csv: str, npz: str | Path = NPZ) -> None:
-    """Write `csv` (784 pixels and a label a row, sorted by label) as `npz`, split by class."""
+    """Convert `csv` (784 pixels and a label per row, sorted by label) to the splits in `npz`."""
     rows = np.loadtxt(csv, delimiter=",", dtype=np.float32).astype(np.uint8)
-    # One digit of each class in turn, so that every run of ten and both splits are balanced.
+    # Interleave the classes, so that every ten consecutive digits and both splits are balanced.
     rows = rows.reshape(NUM_CLASSES, -1, 785).swapaxes(0, 1).reshape(-1, 785)
     image, label = rows[:, :-1].reshape(-1, 28, 28, 1), rows[:, -1]
     np.savez_compressed(

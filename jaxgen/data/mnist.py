@@ -14,17 +14,18 @@ import numpy as np
 from jaxgen.data.quiet import quiet
 from jaxgen.errors import InputError
 
-FAMILY = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "kmnist": "KMNIST"}
-PREFIXES = {"train": "train", "test": "t10k"}  # of a split's files
+# The sets, and the names of TFDS's builder classes.
+BUILDERS = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "kmnist": "KMNIST"}
+PREFIXES = {"train": "train", "test": "t10k"}  # of the files of each split
 IMAGES, LABELS = "-images-idx3-ubyte.gz", "-labels-idx1-ubyte.gz"
 
 
 def prepare(name: str, data_dir: Path, manual_dir: Path | None) -> Path:
-    """Prepare a set as ArrayRecord, with TFDS's contents and order, and return its folder.
+    """Prepare a set as ArrayRecord, in TFDS's order, and return its folder.
 
-    The four original files come from `manual_dir` or from the network, and their sha256 is checked.
-    Raises InputError if they are not available or not the originals, or if `data_dir` cannot be
-    written.
+    The four original files come from `manual_dir` or from the network; their sha256 is checked.
+    Raises InputError if they are unavailable or not the originals, or if `data_dir` is not
+    writable.
     """
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
@@ -52,7 +53,7 @@ def prepare(name: str, data_dir: Path, manual_dir: Path | None) -> Path:
             "original .gz files with --manual-dir."
         ) from error
     except OSError as error:
-        if not builder.is_prepared():  # as it is when another process was faster
+        if not builder.is_prepared():  # it is if another process was faster
             raise InputError(
                 f"{name} cannot be prepared in {data_dir} ({error}): choose another --data-dir."
             ) from error
@@ -60,7 +61,7 @@ def prepare(name: str, data_dir: Path, manual_dir: Path | None) -> Path:
 
 
 def reachable(name: str, seconds: float = 3.0) -> bool:
-    """Whether the set's server answers. TFDS itself would retry for minutes."""
+    """Check whether the server of the set answers; TFDS itself would retry for minutes."""
     request = urllib.request.Request(_stock(name).URL + PREFIXES["test"] + LABELS, method="HEAD")
     answers = []
 
@@ -69,7 +70,7 @@ def reachable(name: str, seconds: float = 3.0) -> bool:
             urllib.request.urlopen(request, timeout=seconds).close()
             answers.append(True)
 
-    # in a thread, since the timeout does not cover the lookup of the server's address
+    # In a thread, since the timeout does not cover the DNS lookup.
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(seconds)
@@ -79,7 +80,7 @@ def reachable(name: str, seconds: float = 3.0) -> bool:
 def _stock(name: str) -> Any:
     import tensorflow_datasets as tfds
 
-    return getattr(tfds.image_classification, FAMILY[name])
+    return getattr(tfds.image_classification, BUILDERS[name])
 
 
 def _builder(name: str, data_dir: Path) -> Any:
@@ -88,7 +89,7 @@ def _builder(name: str, data_dir: Path) -> Any:
     stock = _stock(name)
 
     class WithoutTensorFlow(stock, skip_registration=True):  # pyright: ignore
-        """The stock builder's name, version, features and checksums; files read by NumPy."""
+        """The stock builder, except that NumPy reads the original files."""
 
         name = stock.name
         url_infos = stock.url_infos
@@ -105,7 +106,7 @@ def _builder(name: str, data_dir: Path) -> Any:
         def _generate_examples(self, images, labels):
             image = np.frombuffer(gzip.decompress(images.read_bytes()), np.uint8, offset=16)
             label = np.frombuffer(gzip.decompress(labels.read_bytes()), np.uint8, offset=8)
-            # PIL images, since TFDS encodes arrays with TensorFlow
+            # TFDS would encode arrays with TensorFlow, but not PIL images.
             for i, pixels in enumerate(image.reshape(len(label), 28, 28)):
                 yield i, {"image": Image.fromarray(pixels), "label": int(label[i])}
 
@@ -116,7 +117,7 @@ def _check_originals(url_infos: Any, manual_dir: Path) -> None:
     for url, info in url_infos.items():
         path = manual_dir / info.filename
         if not path.is_file():
-            raise InputError(f"{path} is missing: download {url} to it.")
+            raise InputError(f"{path} is missing: download it from {url}.")
         with path.open("rb") as file:
             checksum = hashlib.file_digest(file, "sha256").hexdigest()
         if checksum != info.checksum:

@@ -1,4 +1,4 @@
-"""Chunks of sets that do not fit the device, read by the host while the device is busy."""
+"""Chunks of data sets too large for the device, read by the host while the device is busy."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -9,25 +9,25 @@ from jaxtyping import Int
 
 from jaxgen.types import Batch
 
-CHUNKS_AHEAD = 2  # with a thread each: one waits for the disk while the other copies
+CHUNKS_AHEAD = 2  # with one thread each: one waits for the disk while the other copies
 
 
 def read_chunks(
     source: Batch, rows: Callable[[int], Int[np.ndarray, "..."]], first_chunk: int
 ) -> Iterator[Batch]:
-    """Iterate endlessly over chunks from `first_chunk` on, read ahead in the background.
+    """Iterate without end over chunks from `first_chunk` on, reading ahead in the background.
 
     Chunk i holds the examples `rows(i)` of `source` in the shape of the rows: image
     `[*rows.shape, h, w, c]` and label `[*rows.shape]`. It depends on i alone, so that a run can
-    continue from any chunk with nothing saved. `rows` is called from several threads; what it
-    raises is raised in place of its chunk.
+    resume at any chunk without a saved position. `rows` is called from several threads; an
+    exception that it raises takes the place of its chunk.
     """
     import grain
 
     def read(chunk: int) -> Batch:
-        row = rows(chunk)
+        indices = rows(chunk)
         return jax.tree.map(
-            lambda array: array[row.reshape(-1)].reshape(*row.shape, *array.shape[1:]), source
+            lambda array: array[indices.ravel()].reshape(*indices.shape, *array.shape[1:]), source
         )
 
     chunks = grain.MapDataset.range(first_chunk, sys.maxsize).map(read)

@@ -1,4 +1,4 @@
-"""Read sets that TFDS has prepared as ArrayRecord, which needs no TensorFlow."""
+"""Read data sets that TFDS has prepared as ArrayRecord, without TensorFlow."""
 
 import contextlib
 import json
@@ -22,7 +22,7 @@ Arrays = tuple[UInt8[np.ndarray, "n h w c"], Int32[np.ndarray, "n"]]  # images a
 class Records(NamedTuple):
     """The examples of a split, in TFDS's order, read lazily in chunks."""
 
-    shape: tuple[int, ...]  # n, h, w, c: of all the images
+    shape: tuple[int, ...]  # [n, h, w, c] of all images
     chunks: Iterator[Arrays]
 
 
@@ -38,14 +38,15 @@ def find(name: str, data_dir: Path) -> Path | None:
 
 
 def readable(folder: Path) -> bool:
-    """Whether the prepared set has ArrayRecord files."""
+    """Check whether the prepared set has ArrayRecord files."""
     return any(folder.glob("*.array_record*"))
 
 
 def read(folder: Path, split: str, image_size: int | None) -> Records:
-    """The examples of a split, padded to `image_size` unless that is None.
+    """Read the examples of a split lazily, padded to `image_size` unless that is None.
 
-    Raises InputError for a set without images and labels, and for images larger than that.
+    Raises InputError if the set has no labeled images of a single size, if it has no such split, or
+    if the images are larger than `image_size`.
     """
     import tensorflow_datasets as tfds
 
@@ -59,9 +60,9 @@ def read(folder: Path, split: str, image_size: int | None) -> Records:
 
 
 def class_names(folder: Path) -> tuple[str, ...]:
-    """The names of a prepared set's classes, in the order of their labels; without names, numbers.
+    """Read the names of the classes, ordered by label; classes without names get their numbers.
 
-    Reads the files that TFDS would, without importing it. Raises InputError if they are damaged.
+    Reads the same files as TFDS, without importing it. Raises InputError if they are damaged.
     """
     path = folder / "label.labels.txt"
     try:
@@ -97,7 +98,7 @@ def _chunks(folder: Path, source: Any, image_size: int | None) -> Iterator[Array
 
 @contextlib.contextmanager
 def _reading(folder: Path) -> Iterator[None]:
-    """Silence TFDS, and raise InputError for what it cannot read."""
+    """Silence TFDS, and turn its errors into InputError."""
     from google.protobuf import json_format
 
     try:

@@ -1,1 +1,1 @@
-"""Measures of generative models."""
+"""Evaluation of generative models."""

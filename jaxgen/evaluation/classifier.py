@@ -1,4 +1,4 @@
-"""A small image classifier, which tells whether a sample is of the class that was asked for."""
+"""A small image classifier, which checks whether samples belong to the requested class."""
 
 from collections.abc import Callable
 
@@ -34,7 +34,7 @@ class Classifier(nn.Module):
 
     @nn.compact
     def __call__(self, image: UnitImages) -> Float[Array, "n k"]:
-        """Logits."""
+        """Compute the logits of the classes."""
         x = image
         for features in (16, 32, 64):
             x = nn.relu(Conv(features, strides=(2, 2))(x))
@@ -43,12 +43,15 @@ class Classifier(nn.Module):
 
 
 def root_key() -> Key[Array, ""]:
-    """A key that no seed of a run yields, so that every run shares the same classifier."""
+    """Return a fixed key that no seed of a run yields, so that all runs share a classifier."""
     return jax.random.wrap_key_data(jnp.array([1, 0], jnp.uint32))
 
 
 def train(classifier: Classifier, data: Batch, key: Key[Array, ""], num_steps: int) -> PyTree:
-    """Parameters after `num_steps` updates, or the next whole epoch; cosine learning rate."""
+    """Train for `num_steps` updates, rounded up to whole epochs, and return the parameters.
+
+    The learning rate decays to 0 along a cosine.
+    """
     keys = loop.split_run_key(key)
     shape = loop.epoch_shape(len(data.label), min(BATCH_SIZE, len(data.label)))
     num_epochs = -(-num_steps // shape.num_steps)
@@ -76,21 +79,21 @@ def train(classifier: Classifier, data: Batch, key: Key[Array, ""], num_steps: i
 
 
 def predict(classifier: Classifier, params: PyTree, image: UnitImages) -> Float[Array, "n k"]:
-    """Unnormalized log-probabilities of the classes."""
+    """Compute the logits of the classes."""
     return classifier.apply({"params": params}, image)  # pyright: ignore[reportReturnType]
 
 
 def recognizes(
     classifier: Classifier, params: PyTree, image: UnitImages, label: Labels
 ) -> Bool[Array, "n"]:
-    """Whether each image is classified as its label."""
+    """Return whether each image is classified as its label."""
     return predict(classifier, params, image).argmax(-1) == label
 
 
 def accuracy(
     classifier: Classifier, params: PyTree, data: Batch, batch_size: int = 500
 ) -> Float[Array, ""]:
-    """The share of real images that are classified as their label."""
+    """Compute the share of real images that are classified as their label."""
 
     def correct(params: PyTree, batch: Batch, key: Key[Array, ""]) -> Metrics:
         return {"accuracy": recognizes(classifier, params, to_unit(batch.image), batch.label)}
@@ -107,7 +110,7 @@ def share_recognized(
     num_batches: int,
     batch_size: int,
 ) -> Float[Array, ""]:
-    """The share of `num_batches * batch_size` samples that are classified as their label.
+    """Compute the share of `num_batches * batch_size` samples that are classified as their label.
 
     The labels are distributed evenly over the classes.
     """

@@ -1,4 +1,4 @@
-"""The conditional GAN as a Learner: one update of the generator, then of the discriminator."""
+"""The training algorithm of the conditional GAN as a Learner."""
 
 from functools import partial
 from typing import Literal, NamedTuple
@@ -28,21 +28,21 @@ from jaxgen.types import (
 
 
 class Hypers(NamedTuple):
-    """What may differ between the members of a population."""
+    """Hyperparameters, which may differ between the members of a population."""
 
     generator_learning_rate: Scalar = 2e-4
     discriminator_learning_rate: Scalar = 2e-4
     penalty_weight: Scalar = 10.0
-    """lambda of `gradient_penalty`, gamma of `r1`."""
+    """Factor on the penalty: lambda of `gradient_penalty`, gamma of `r1`."""
 
 
 class GANState(NamedTuple):
-    """Two networks and, optionally, a moving average of the generator."""
+    """The states of both networks and, optionally, a moving average of the generator."""
 
     generator: TrainState
     discriminator: TrainState
     ema: PyTree
-    """Variables like the generator's, or None."""
+    """Exponential moving average of the generator's variables, or None."""
     penalty_weight: Float[Array, ""]
 
     @property
@@ -65,7 +65,7 @@ class GAN(NamedTuple):
 
 
 def adam(learning_rate: Scalar) -> optax.GradientTransformation:
-    """Adam with b1 = 0.5, as in the course's original (Radford et al. 2016, sec. 4)."""
+    """Adam with b1 = 0.5, as in PyTorch-GAN (Radford et al. 2016, sec. 4)."""
     return optax.adam(learning_rate, b1=0.5)
 
 
@@ -81,22 +81,23 @@ def cgan(
     ema_decay: float | None = None,
     sample_statistics: Literal["batch", "running"] = "batch",
 ) -> Learner[GANState, Hypers]:
-    """The course's training loop (spec, part 2, 4.3) as pure functions.
+    """A conditional GAN with the course's training loop (part 2, sec. 4.3) as pure functions.
 
     A step updates the generator once, then the discriminator `num_discriminator_steps` times on
     equal parts of the batch, so that each update sees new real images. The first of these reuses
-    the generator's fakes, drawn before its update; later ones draw new fakes, and the metrics are
-    those of the last. The discriminator minimizes (real + fake + penalty_weight * penalty) / 2,
-    half of the sum that the penalties' papers write.
+    the fakes that the generator drew before its update; later ones draw new fakes. The metrics of
+    the discriminator are those of its last update. The loss of the discriminator is
+    (real + fake + penalty_weight * penalty) / 2, half of the sum in the papers on the penalties.
 
     With `ema_decay`, samples come from a moving average of the generator. `sample_statistics`
-    chooses how they are normalized. "batch" uses the images drawn together, as the course's
-    pictures do; it is wrong for few images or few classes, whose statistics differ from those in
-    training. "running" uses running averages, so that no image depends on another; with
-    `ema_decay` it is poor for the first thousands of steps, in which averaged weights vary less
-    than the statistics averaged beside them.
+    selects the statistics by which BatchNorm normalizes them. "batch" takes those of the images
+    drawn together, as the course does; it is unsuitable for few images or few classes, whose
+    statistics differ from those of a training batch. "running" takes the running averages, so that
+    no image depends on another; with `ema_decay` it is inaccurate in the first few thousand steps,
+    when the activations of the averaged generator vary less than the running averages.
 
-    Raises InputError for options out of range, and `step` for a batch that cannot be divided.
+    Raises InputError for options out of range; `step` raises it for a batch that cannot be split
+    evenly.
     """
     require_positive(
         latent_dim=generator.latent_dim, num_discriminator_steps=num_discriminator_steps
@@ -105,7 +106,7 @@ def cgan(
         require_positive(hidden_dims=network.hidden_dims)
     for name, share in {"label_smoothing": label_smoothing, "ema_decay": ema_decay}.items():
         if share is not None and not 0 <= share < 1:
-            raise InputError(f"{name} must be from 0 to below 1, and is {share}.")
+            raise InputError(f"{name} must be at least 0 and less than 1, but is {share}.")
     gan = GAN(
         generator=generator,
         discriminator=discriminator,
@@ -140,7 +141,7 @@ def _init(
         discriminator=create_train_state(
             gan.discriminator.apply, discriminator, optimizer, hypers.discriminator_learning_rate
         ),
-        # a copy, since donating the state would otherwise donate these buffers twice
+        # A copy, since donating the state would otherwise donate these buffers twice.
         ema=None if gan.ema_decay is None else jax.tree.map(jnp.copy, generator),
         penalty_weight=jnp.array(hypers.penalty_weight, jnp.float32),
     )
@@ -151,7 +152,8 @@ def _step(gan: GAN, state: GANState, batch: Batch, key: Key[Array, ""]) -> tuple
     if rest:
         raise InputError(
             f"A batch of {batch.label.shape[0]} cannot be split evenly among "
-            f"{gan.num_discriminator_steps} discriminator steps: use a multiple of these."
+            f"{gan.num_discriminator_steps} discriminator steps: choose a batch size that is a "
+            "multiple of them."
         )
     generator_key, *part_keys = jax.random.split(key, 1 + gan.num_discriminator_steps)
     generator, fake, metrics = _update_generator(gan, state, num_images, generator_key)
@@ -176,7 +178,7 @@ def _step(gan: GAN, state: GANState, batch: Batch, key: Key[Array, ""]) -> tuple
 def _update_generator(
     gan: GAN, state: GANState, num_fakes: int, key: Key[Array, ""]
 ) -> tuple[TrainState, Batch, Metrics]:
-    """The updated generator, and the fakes that it drew before."""
+    """Update the generator; also return the fakes that it drew before the update."""
     input_key, dropout_key = jax.random.split(key)
     noise, label = _random_inputs(gan, num_fakes, input_key)
     old = state.generator
@@ -206,7 +208,7 @@ def _update_discriminator(
 
     def loss_fn(params: PyTree):
         def critic(image: SymmetricImages) -> Logits:
-            # A penalty varies only the images, so the labels are those of the real ones.
+            # A penalty depends on the images only, so the labels are those of the real images.
             return _logits(gan, params, Batch(image, real.label), critic_key)
 
         real_logits, fake_logits = jnp.split(_logits(gan, params, both, dropout_key), 2)
@@ -227,7 +229,7 @@ def _update_discriminator(
 
 
 def _evaluate(gan: GAN, state: GANState, batch: Batch, key: Key[Array, ""]) -> Metrics:
-    """Losses without dropout and label smoothing, on fakes drawn as `sample` draws them."""
+    """Compute losses without dropout or label smoothing, on fakes drawn as by `sample`."""
     noise, label = _random_inputs(gan, batch.label.shape[0], key)
     fake = Batch(_draw(gan, state, noise, label), label)
     real = Batch(to_symmetric(batch.image), batch.label)
@@ -257,18 +259,18 @@ def _draw(gan: GAN, state: GANState, noise: Float[Array, "n d"], label: Labels) 
 
 
 def _random_inputs(
-    gan: GAN, num: int, key: Key[Array, ""]
-) -> tuple[Float[Array, "{num} d"], Int[Array, "{num}"]]:
-    """Noise, and labels that are uniform over the classes."""
+    gan: GAN, num_images: int, key: Key[Array, ""]
+) -> tuple[Float[Array, "{num_images} d"], Int[Array, "{num_images}"]]:
+    """Draw noise, and labels that are uniform over the classes."""
     label_key, noise_key = jax.random.split(key)
-    label = jax.random.randint(label_key, (num,), 0, gan.generator.num_classes)
-    return jax.random.normal(noise_key, (num, gan.generator.latent_dim)), label
+    label = jax.random.randint(label_key, (num_images,), 0, gan.generator.num_classes)
+    return jax.random.normal(noise_key, (num_images, gan.generator.latent_dim)), label
 
 
 def _forward(
     gan: GAN, variables: PyTree, noise: Float[Array, "n d"], label: Labels, *, train: bool
 ) -> tuple[SymmetricImages, PyTree]:
-    """Images, and the running averages after them."""
+    """Generate images; also return the updated running averages."""
     image, updates = gan.generator.apply(
         variables, noise, label, train=train, mutable=["batch_stats"]
     )
@@ -276,7 +278,7 @@ def _forward(
 
 
 def _logits(gan: GAN, params: PyTree, batch: Batch, dropout_key: Key[Array, ""] | None) -> Logits:
-    """The discriminator's output; without a key there is no dropout."""
+    """Apply the discriminator, without dropout if there is no key."""
     return gan.discriminator.apply(  # pyright: ignore[reportReturnType]
         {"params": params},
         *batch,

@@ -1,9 +1,9 @@
-"""The course's conditional generator and discriminator, both MLPs (spec, part 2, 4.1 and 4.2).
+"""The course's conditional generator and discriminator, both MLPs (part 2, sec. 4.1 and 4.2).
 
-Images are [b, h, w, c] in [-1, 1]; the course's are [b, c, h, w]. The two flatten in the same order
-for one channel only, so weights of colour models that come from PyTorch need their pixels permuted.
-With a `dtype` the layers compute in that; parameters, batch statistics, images and logits are
-float32 all the same.
+Images are [b, h, w, c] in [-1, 1]; the course's are [b, c, h, w]. These flatten in the same order
+only if there is one channel, so the weights of color models from PyTorch need their pixels
+permuted. With a `dtype`, the layers compute in that type; parameters, batch statistics, images and
+logits remain float32.
 """
 
 import math
@@ -17,13 +17,13 @@ from jaxtyping import Array, Float
 from jaxgen.layers import at_least_float32
 from jaxgen.types import Labels, SymmetricImages
 
-UNIFORM = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")  # in +-1/sqrt(fan_in)
+UNIFORM = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")  # within ±1/sqrt(fan_in)
 
 
 class Generator(nn.Module):
     """Map noise and a label to an image; LeakyReLU in every block, BatchNorm in all but the first.
 
-    The course's `BatchNorm1d(out, 0.8)` sets epsilon, not the momentum, to 0.8. That is kept: it
+    The course's `BatchNorm1d(out, 0.8)` sets epsilon, not the momentum, to 0.8. This is kept, and
     weakens the normalization, so that the initial scale of the layers matters.
     """
 
@@ -37,7 +37,7 @@ class Generator(nn.Module):
     def __call__(
         self, noise: Float[Array, "n d"], labels: Labels, *, train: bool
     ) -> SymmetricImages:
-        """Images; `train` normalizes by the batch and updates the running averages."""
+        """Generate images; `train` normalizes by the batch and updates the running averages."""
         x = jnp.concatenate([_embed(self.num_classes, self.dtype)(labels), noise], axis=-1)
         for i, dim in enumerate(self.hidden_dims):
             x = _dense(dim, self.dtype)(x)
@@ -61,7 +61,7 @@ class Discriminator(nn.Module):
     def __call__(
         self, images: SymmetricImages, labels: Labels, *, train: bool
     ) -> Float[Array, "n"]:
-        """Logits; `train` applies dropout with the key in `rngs={"dropout": key}`."""
+        """Compute logits; `train` applies dropout with the key in `rngs={"dropout": key}`."""
         pixels = images.reshape(-1, math.prod(self.image_shape))
         embedding = _embed(self.num_classes, self.dtype)(labels)
         first, *others = self.hidden_dims
@@ -76,8 +76,8 @@ class Discriminator(nn.Module):
 class JoinedDense(nn.Module):
     """`nn.Dense` on two inputs side by side, without concatenating them.
 
-    Each input has a gradient of its own. The discriminator's update needs only that of the
-    embedding, so that of the images is not computed there.
+    The inputs have separate gradients. The discriminator's update needs only that of the
+    embedding, so the gradient of the images is not computed there.
     """
 
     features: int
@@ -85,7 +85,7 @@ class JoinedDense(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b d"], y: Float[Array, "b e"]) -> Float[Array, "b f"]:
-        """[x, y] @ kernel + bias."""
+        """Compute [x, y] @ kernel + bias."""
         shape = (x.shape[-1] + y.shape[-1], self.features)
         kernel = self.param("kernel", UNIFORM, shape)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
@@ -95,11 +95,14 @@ class JoinedDense(nn.Module):
 
 
 def _embed(num_classes: int, dtype: Dtype | None) -> nn.Embed:
-    """PyTorch's N(0, 1), the scale of the noise beside it; Flax's default is sqrt(num) smaller."""
+    """Create an embedding with PyTorch's initial N(0, 1), which is also the scale of the noise.
+
+    Flax's default is smaller by sqrt(num_classes).
+    """
     init = nn.initializers.normal(1.0)
     return nn.Embed(num_classes, num_classes, embedding_init=init, dtype=dtype)
 
 
 def _dense(dim: int, dtype: Dtype | None) -> nn.Dense:
-    """PyTorch's initial kernel; its small random biases are zeros here."""
+    """Create a dense layer with PyTorch's initial kernel, but with biases of zero."""
     return nn.Dense(dim, kernel_init=UNIFORM, dtype=dtype)

@@ -1,8 +1,8 @@
 """The losses of a GAN's two networks, and penalties on the discriminator's gradient.
 
-Every loss takes logits, is per example and unreduced, and has finite values and gradients at every
-finite logit. D(x) is the sigmoid of a logit in `minimax` and `non_saturating`, which read it as a
-probability, and the logit itself in the others.
+Losses take logits, are per example and unreduced, and have finite values and gradients at every
+finite logit. In `minimax` and `non_saturating`, D(x) is a probability, the sigmoid of the logit; in
+the other objectives it is the logit itself.
 """
 
 from collections.abc import Callable
@@ -20,11 +20,11 @@ Logits = Float[Array, "n"]
 PerExample = Float[Array, "n"]
 Critic = Callable[[SymmetricImages], Logits]
 Penalty = Callable[[Critic, SymmetricImages, SymmetricImages, Key[Array, ""]], PerExample]
-"""Of the critic, real images, as many fakes and a key: `gradient_penalty` or `r1`."""
+"""A function of a critic, real images, as many fakes and a key, such as `r1`."""
 
 
 class Objective(NamedTuple):
-    """Losses on logits, and D(x) of a logit."""
+    """The losses of both networks, and D(x), as functions of logits."""
 
     generator: Callable[[Logits], PerExample]
     """The generator's loss on fakes."""
@@ -38,20 +38,21 @@ class Objective(NamedTuple):
     def discriminator(
         self, real_logits: Logits, fake_logits: Logits, label_smoothing: float = 0.0
     ) -> PerExample:
-        """The AVERAGE of the real and the fake half, as in the course; the papers' sum is twice it.
+        """Average the losses on real images and fakes, as in the course; the papers use the sum.
 
         One-sided label smoothing (Salimans et al. 2016, sec. 3.4) is the expected loss if that
-        share of the real images were labelled fake. For least squares and cross-entropy this is
-        the target 1 - label_smoothing, up to a constant.
+        share of the real images were labeled as fake. For least squares and cross-entropy this
+        equals the loss for the target 1 - label_smoothing, up to a constant.
         """
         real = (1 - label_smoothing) * self.real(real_logits)
         return (real + label_smoothing * self.fake(real_logits) + self.fake(fake_logits)) / 2
 
 
 def least_squares() -> Objective:
-    """(D - 1)^2 and D^2 (Mao et al. 2017, eq. 9 without the 1/2): the original code's MSELoss.
+    """Least squares, (D - 1)^2 and D^2; the generator minimizes (D - 1)^2.
 
-    At equilibrium D = 1/2: the halves are 1/4 and 1/4, their average 1/4, the generator's 1/4.
+    Mao et al. 2017, eq. 9 without the 1/2; `MSELoss` in PyTorch-GAN. At equilibrium D = 1/2, and
+    all losses are 1/4.
     """
     return Objective(
         generator=lambda logits: jnp.square(logits - 1),
@@ -62,10 +63,11 @@ def least_squares() -> Objective:
 
 
 def minimax() -> Objective:
-    """-log D and -log(1 - D); the generator's is log(1 - D) (Goodfellow et al. 2014; spec eq. 2).
+    """Cross-entropy, -log D and -log(1 - D); the generator minimizes log(1 - D).
 
-    At equilibrium D = 1/2: V = -2 * average = -2 log 2 nats, the generator's -log 2. Its gradient
-    vanishes where the discriminator is sure of the fakes.
+    The minimax game of Goodfellow et al. 2014 (course, eq. 2), of value V = -2 * average. At
+    equilibrium D = 1/2, V = -2 log 2 nats, and the generator's loss is -log 2 nats. The gradient of
+    the latter vanishes where the discriminator is certain that an image is fake.
     """
     return Objective(
         generator=lambda logits: log_sigmoid(-logits),
@@ -76,17 +78,18 @@ def minimax() -> Objective:
 
 
 def non_saturating() -> Objective:
-    """`minimax`, but the generator's loss is -log D (Goodfellow et al. 2014, sec. 3).
+    """Cross-entropy, -log D and -log(1 - D); the generator minimizes -log D.
 
-    At equilibrium D = 1/2 both losses are log 2 nats.
+    Goodfellow et al. 2014, sec. 3. At equilibrium D = 1/2, and all losses are log 2 nats.
     """
     return minimax()._replace(generator=lambda logits: -log_sigmoid(logits))
 
 
 def hinge() -> Objective:
-    """max(0, 1 - D) and max(0, 1 + D); the generator's is -D (Lim & Ye 2017, eq. 3 and 4).
+    """Hinge losses, max(0, 1 - D) and max(0, 1 + D); the generator minimizes -D.
 
-    If real and fake are the same, D in [-1, 1] is best: the halves sum to 2, their average is 1.
+    Lim & Ye 2017, eq. 3 and 4. At equilibrium any D in [-1, 1] is optimal, and the average of the
+    two losses is 1.
     """
     return Objective(
         generator=jnp.negative,
@@ -97,9 +100,10 @@ def hinge() -> Objective:
 
 
 def wasserstein() -> Objective:
-    """-D and D; the generator's is -D (Arjovsky et al. 2017, eq. 2). Wants a gradient penalty.
+    """Wasserstein losses, -D and D; the generator minimizes -D.
 
-    Minus twice the average is an estimate of the Wasserstein distance if D is 1-Lipschitz.
+    Arjovsky et al. 2017, eq. 2. Use it with a gradient penalty: if D is 1-Lipschitz, minus twice
+    the average estimates the Wasserstein distance.
     """
     return Objective(
         generator=jnp.negative,
@@ -112,13 +116,14 @@ def wasserstein() -> Objective:
 def gradient_penalty(
     critic: Critic, real: SymmetricImages, fake: SymmetricImages, key: Key[Array, ""]
 ) -> PerExample:
-    """(|grad D(x)| - 1)^2 at x = eps * real + (1 - eps) * fake, eps ~ U(0, 1) for each pair.
+    """Compute (|grad D(x)| - 1)^2 at random points x between real images and fakes.
 
-    Gulrajani et al. 2017, eq. 3, without its weight lambda (10 in the paper).
+    x = eps * real + (1 - eps) * fake with eps ~ U(0, 1) for each pair (Gulrajani et al. 2017,
+    eq. 3, without the weight lambda, which is 10 in the paper).
     """
     eps = jax.random.uniform(key, (real.shape[0], 1, 1, 1))
     gradient = _input_gradient(critic, eps * real + (1 - eps) * fake)
-    # a plain norm has a NaN gradient at zero
+    # The gradient of a plain norm is NaN at zero.
     norm = jax.vmap(lambda g: optax.safe_norm(g.ravel(), 0.0))(gradient)
     return jnp.square(norm - 1)
 
@@ -126,11 +131,11 @@ def gradient_penalty(
 def r1(
     critic: Critic, real: SymmetricImages, fake: SymmetricImages, key: Key[Array, ""]
 ) -> PerExample:
-    """|grad D(x)|^2 / 2 at the real images (Mescheder et al. 2018, eq. 9, without its gamma)."""
+    """Compute |grad D(x)|^2 / 2 at real images (Mescheder et al. 2018, eq. 9, without gamma)."""
     del fake, key
     return jnp.sum(jnp.square(_input_gradient(critic, real)), axis=(1, 2, 3)) / 2
 
 
 def _input_gradient(critic: Critic, images: SymmetricImages) -> SymmetricImages:
-    """Each logit's gradient by its own image: that of the sum, as no example sees another."""
+    """Compute the gradient of each logit in its own image, given that examples are independent."""
     return jax.grad(lambda images: critic(images).sum())(images)

@@ -1,4 +1,4 @@
-"""The cGAN's arrays under the parameter names of the course's classes and of PyTorch-GAN."""
+"""The parameter names of the cGAN in the course's PyTorch classes and in PyTorch-GAN."""
 
 from collections.abc import Iterator
 
@@ -24,10 +24,10 @@ WEIGHTS = r"model\.(\d+)\.weight"
 
 
 def model_for(state_dict: StateDict) -> Generator | Discriminator:
-    """The network that a state dict belongs to, by its names and shapes.
+    """Infer the network of a state dict from its names and shapes.
 
-    Its images are taken to be square, of one or three channels. Raises InputError if the sizes
-    contradict that, or if the names are not those of a cGAN.
+    Images are assumed to be square and to have one or three channels. Raises InputError if the
+    sizes contradict this, or if the names are not those of a cGAN.
     """
     generator = shapes_of(unwrap(state_dict, ["label_emb.weight"]))
     discriminator = shapes_of(unwrap(state_dict, ["label_embedding.weight"]))
@@ -47,7 +47,7 @@ def model_for(state_dict: StateDict) -> Generator | Discriminator:
 
 
 def entries(model: Generator | Discriminator) -> Iterator[Entry]:
-    """All arrays of a network."""
+    """Yield the entries of all arrays of a network."""
     match model:
         case Generator():
             yield from _generator(model)
@@ -83,5 +83,5 @@ def _discriminator(model: Discriminator) -> Iterator[Entry]:
 
 
 def _layer(index: int) -> str:
-    """The name of a linear layer; its Sequential counts activations and norms, too."""
+    """Return the name of a linear layer; PyTorch's Sequential also counts activations and norms."""
     return f"model.{max(0, 3 * index - 1)}"

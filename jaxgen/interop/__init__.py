@@ -1,1 +1,1 @@
-"""Weights from and for other libraries."""
+"""Exchange of weights with PyTorch."""

@@ -1,4 +1,4 @@
-"""Files of PyTorch weights: checkpoints as they are found, state dicts as they are written."""
+"""Files of PyTorch weights: read checkpoints of any layout, and write state dicts."""
 
 import io
 import re
@@ -15,8 +15,8 @@ from jaxgen.errors import InputError
 from jaxgen.interop.torch import import_torch
 from jaxgen.torch_layers import StateDict
 
-# Classes of values that checkpoints often hold beside the weights. They are not read.
-NOT_READ = (
+# Classes of values that checkpoints often contain besides the weights.
+SKIPPED_CLASSES = (
     "argparse.Namespace",
     "numpy._core.multiarray._reconstruct",
     "numpy._core.multiarray.scalar",
@@ -37,24 +37,24 @@ class Weights(NamedTuple):
     arrays: StateDict
     """float32 arrays by name; those of several networks as `network.name`."""
     notice: str
-    """What was changed while reading, in words; empty if nothing was."""
+    """A message for the user about weights that were cast; empty if none were."""
 
 
 def load(path: Path) -> Weights:
     """Read the weights of a PyTorch or safetensors file, whatever its suffix.
 
-    The state dict may lie under any key of a checkpoint; optimizers, counters and all that is not a
-    tensor are left out. Weights of another precision are cast to float32. Raises InputError for a
-    file that holds no weights, is damaged or could execute code when loaded, and for weights that
-    are not finite.
+    The state dict may be under any key of a checkpoint; optimizer states, counters and everything
+    that is not a tensor are skipped. Weights of another precision are cast to float32. Raises
+    InputError for a file that contains no weights, is damaged or could execute code when loaded,
+    and for weights that are not finite.
     """
     tensors = _tensors(_read(path))
     if not tensors:
-        raise InputError(f"{path} holds no state dict: save `model.state_dict()` and try again.")
+        raise InputError(f"{path} contains no state dict: save `model.state_dict()` and try again.")
     types = sorted({_type_name(value) for value in tensors.values()} - {"float32"})
     return Weights(
         arrays={name: _to_float32(path, name, value) for name, value in tensors.items()},
-        notice=f"weights are {' and '.join(types)}: cast to float32" if types else "",
+        notice=f"The weights are cast from {' and '.join(types)} to float32." if types else "",
     )
 
 
@@ -65,7 +65,7 @@ def save(path: Path, state_dict: Mapping[str, np.ndarray]) -> None:
     missing directory, and the OSError of a full disk.
     """
     if not path.absolute().parent.is_dir():
-        raise InputError(f"There is no directory {path.parent}: make it, then try again.")
+        raise InputError(f"There is no directory {path.parent}: create it, then try again.")
     arrays = {name: np.asarray(array, order="C") for name, array in state_dict.items()}
     match path.suffix:
         case ".safetensors":
@@ -77,7 +77,9 @@ def save(path: Path, state_dict: Mapping[str, np.ndarray]) -> None:
             torch.save({"state_dict": tensors} if path.suffix == ".ckpt" else tensors, buffer)
             data = buffer.getvalue()
         case _:
-            raise InputError(f"{path}: weights are written to .pt, .pth, .ckpt and .safetensors.")
+            raise InputError(
+                f"{path} has no known suffix: choose .pt, .pth, .ckpt or .safetensors."
+            )
     temporary = path.with_name(path.name + ".tmp")
     try:
         temporary.write_bytes(data)
@@ -90,42 +92,50 @@ def _read(path: Path) -> Any:
     """Read the file in the format that its first bytes indicate."""
     try:
         if not path.is_file():
-            raise InputError(f"{path} is not a file: give one that holds PyTorch weights.")
+            raise InputError(f"{path} is not a file: give one that contains PyTorch weights.")
         with path.open("rb") as file:
             start = file.read(9)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from None
     if start[8:] == b"{":  # after the length of the header, which is JSON
         return _read_safetensors(path)
-    if start.startswith((b"PK", b"\x80")):  # a zip archive, or a pickle as PyTorch wrote it before
+    if start.startswith((b"PK", b"\x80")):  # a zip archive, or the pickle of older PyTorch
         return _read_pickled(path)
-    raise InputError(f"{path} is damaged, or not a file of weights.")
+    raise InputError(f"{path} is damaged or not a file of weights: save the weights again.")
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
     safetensors = _import_safetensors()
     try:
         return safetensors.numpy.load_file(path)
-    except Exception as error:  # of any class, since the file may be anything
-        raise InputError(f"{path} is damaged or not supported: {error}") from None
+    except Exception as error:  # of any class, since the file may have any content
+        raise InputError(
+            f"{path} is damaged or not supported ({error}): save the weights again."
+        ) from None
 
 
 def _read_pickled(path: Path) -> Any:
     torch = import_torch()
-    not_read = torch.serialization.safe_globals([(_NotRead, name) for name in NOT_READ])
+    skipped = [(_Skipped, name) for name in SKIPPED_CLASSES]
     try:
         if zipfile.is_zipfile(path):
             _check_checksums(path)
-        # PyTorch would go by the suffix of a path, and warns of some files before it fails.
-        with path.open("rb") as file, not_read, warnings.catch_warnings(action="ignore"):
+        # Given a path, PyTorch would trust its suffix. It warns about some files before it fails.
+        with (
+            path.open("rb") as file,
+            torch.serialization.safe_globals(skipped),
+            warnings.catch_warnings(action="ignore"),
+        ):
             return torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # of any class, since the file may be anything
+    except Exception as error:  # of any class, since the file may have any content
         if foreign := re.search(r"GLOBAL ([\w.]+)", str(error)):
             raise InputError(
-                f"{path} holds {foreign[1]}, and files that could execute code when loaded are "
-                "rejected: save `model.state_dict()` alone."
+                f"{path} contains {foreign[1]}, and files that could execute code when loaded are "
+                "rejected: save only `model.state_dict()`."
             ) from None
-        raise InputError(f"{path} is damaged, or not a file of weights.") from None
+        raise InputError(
+            f"{path} is damaged or not a file of weights: save the weights again."
+        ) from None
 
 
 def _check_checksums(path: Path) -> None:
@@ -136,10 +146,10 @@ def _check_checksums(path: Path) -> None:
             raise zipfile.BadZipFile
 
 
-class _NotRead:
-    """A stand-in for a value of another class, which ignores its arguments and its state."""
+class _Skipped:
+    """A stand-in for a value of a skipped class, which ignores its arguments and its state."""
 
-    def __new__(cls, *_: Any) -> "_NotRead":
+    def __new__(cls, *_: Any) -> "_Skipped":
         return object.__new__(cls)
 
     def __setstate__(self, _: Any) -> None:
@@ -147,9 +157,9 @@ class _NotRead:
 
 
 def _tensors(checkpoint: Any) -> dict[str, Any]:
-    """The tensors of all state dicts in a checkpoint, as `key.name` if there are several.
+    """Collect the tensors of all state dicts in a checkpoint, as `key.name` if there are several.
 
-    A state dict maps names to floating-point tensors, not all of them scalars. Tensors beside a
+    A state dict maps names to floating-point tensors, not all of them scalars. Tensors outside of a
     state dict (a loss, a random state) are not weights, nor are those of an optimizer.
     """
     if not isinstance(checkpoint, Mapping) or "param_groups" in checkpoint:
@@ -165,7 +175,7 @@ def _tensors(checkpoint: Any) -> dict[str, Any]:
 
 
 def _type_name(value: Any) -> str:
-    """The type of the numbers of an array or a tensor; empty if `value` is neither."""
+    """Return the name of the dtype of an array or tensor; empty if `value` is neither."""
     return str(getattr(value, "dtype", "")).removeprefix("torch.")
 
 
@@ -173,11 +183,13 @@ def _to_float32(path: Path, name: str, value: Any) -> np.ndarray:
     try:
         array = value.float().numpy(force=True) if hasattr(value, "float") else value
     except (RuntimeError, TypeError):
-        raise InputError(f"{path}: {name} is not a dense tensor.") from None
+        raise InputError(f"{path}: {name} is not a dense tensor: save it as one.") from None
     with np.errstate(over="ignore"):
         array = np.asarray(array, np.float32)
     if not np.isfinite(array).all():
-        raise InputError(f"{path}: {name} has values that are NaN or infinite as float32.")
+        raise InputError(
+            f"{path}: {name} has values that are NaN or infinite in float32: choose another file."
+        )
     return array
 
 
@@ -185,5 +197,5 @@ def _import_safetensors() -> ModuleType:
     try:
         import safetensors.numpy
     except ImportError:
-        raise InputError("This needs safetensors: pip install 'jaxgen[torch]'") from None
+        raise InputError("This needs safetensors: run pip install 'jaxgen[torch]'.") from None
     return safetensors

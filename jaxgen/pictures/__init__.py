@@ -1,1 +1,1 @@
-"""Pictures of a run. Nothing else in jaxgen draws."""
+"""Pictures of a run; no other package of jaxgen draws."""

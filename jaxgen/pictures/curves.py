@@ -1,4 +1,4 @@
-"""Curves of metrics over epochs, and of rates over sizes."""
+"""Plots of metrics against epochs, and of rates against sizes."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,11 +18,11 @@ def curves(
     panels: Mapping[str, Sequence[str]],
     groups: Mapping[str, list[int]] = MappingProxyType({}),
 ) -> None:
-    """Draw metrics over epochs: a panel per title, a line per key.
+    """Plot metrics against epochs: a panel per title, a line per key.
 
-    A record without a key leaves a gap. Where a record holds a list, one value per member of a
-    population, there is a thin line for each member and, for each of the named `groups` of members,
-    a thick one for their mean in a band of one standard deviation; null leaves a gap.
+    A record without a key, or with null, leaves a gap. If the records of a population hold lists,
+    with one value per member, each member gets a thin line, and each of the named `groups` of
+    members a thick line for its mean, in a band of one standard deviation.
     """
     figure = Figure(figsize=(5 * len(panels), 3.5), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
@@ -32,8 +32,8 @@ def curves(
             values = [np.array(record.get(key, np.nan), float) for record in records]
             if any(value.ndim for value in values):
                 members = np.stack(np.broadcast_arrays(*values))
-                for name, those in groups.items():
-                    _band(ax, epochs, members[:, those], f"{key} {name}")
+                for name, group in groups.items():
+                    _band(ax, epochs, members[:, group], f"{key} {name}")
             else:
                 ax.plot(epochs, values, marker=".", label=key)
         ax.set(title=title, xlabel="epoch")
@@ -49,9 +49,9 @@ def throughput(
     xlabel: str,
     ylabel: str,
 ) -> None:
-    """Draw rates over sizes: a panel per title, a line per name.
+    """Plot rates against sizes: a panel per title, a line per name.
 
-    Each point is a (median, smallest, largest) value.
+    Each point is given as (median, minimum, maximum) of the measurements.
     """
     figure = Figure(figsize=(5 * len(panels), 3.5), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False)[0]

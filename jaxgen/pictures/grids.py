@@ -15,7 +15,7 @@ GAP = 2  # pixels between images
 def grid(
     images: Float[np.ndarray, "n h w c"], num_columns: int, scale: int = 2
 ) -> Float[np.ndarray, "height width 3"]:
-    """Arrange images in [0, 1] row by row on white, each pixel `scale` wide; grey becomes RGB."""
+    """Arrange images in [0, 1] row by row on white, enlarged by `scale`; gray becomes RGB."""
     num, height, width, channels = images.shape
     num_rows = -(-num // num_columns)
     canvas = np.ones((num_rows, height + GAP, num_columns, width + GAP, 3))
@@ -27,10 +27,10 @@ def grid(
     return picture[:-GAP, :-GAP].repeat(scale, axis=0).repeat(scale, axis=1)
 
 
-def beside(
+def interleave(
     left: Float[np.ndarray, "n h w c"], right: Float[np.ndarray, "n h w c"]
 ) -> Float[np.ndarray, "m h w c"]:
-    """Alternate the images of both: in a grid of even width, each is beside its partner."""
+    """Alternate images of both, so that partners are side by side in a grid of even width."""
     return np.stack([left, right], axis=1).reshape(-1, *left.shape[1:])
 
 

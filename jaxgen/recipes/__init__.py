@@ -1,1 +1,1 @@
-"""Recipes: what a run of a model family consists of."""
+"""Recipes: the options, evaluation and pictures of a model family's runs."""

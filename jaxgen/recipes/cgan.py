@@ -14,7 +14,7 @@ from jaxtyping import Array, Key, PyTree
 from jaxgen.errors import InputError, require_not_negative, require_positive
 from jaxgen.evaluation import classifier
 from jaxgen.evaluation.classifier import Classifier
-from jaxgen.evaluation.collapse import collapse
+from jaxgen.evaluation.collapse import describe_collapse
 from jaxgen.gan import objectives, torch_names
 from jaxgen.gan.learner import GANState, Hypers, adam, cgan
 from jaxgen.gan.models import Discriminator, Generator
@@ -43,7 +43,7 @@ NUM_CLASSIFIED = 10_000
 NUM_CLASSIFIER_IMAGES = 60_000  # of the training set: all of MNIST
 NUM_CLASSIFIER_STEPS = 2400  # four epochs of MNIST
 SAMPLES_PER_CLASS = 10
-WARM_UP_STEPS = 1000  # before which the moving average of the generator says little
+WARM_UP_STEPS = 1000  # until then, the moving average of the generator means little
 
 OBJECTIVES = {
     "least-squares": objectives.least_squares,
@@ -57,25 +57,27 @@ PENALTIES = {"none": None, "gradient": objectives.gradient_penalty, "r1": object
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Train a conditional GAN, and let a classifier check whether it draws what it should."""
+    """Train a conditional GAN, and check with a classifier whether samples show their class."""
 
     objective: Literal["least-squares", "minimax", "non-saturating", "hinge", "wasserstein"] = (
         "non-saturating"
     )
     """The losses of the two networks."""
     penalty: Literal["none", "gradient", "r1"] = "none"
-    """On the discriminator's gradient: between real images and fakes, or at real images."""
+    """Penalty on the discriminator's gradient between real images and fakes (gradient) or at real
+    images (r1)."""
     penalty_weight: float = 10.0
-    """Weight of the penalty."""
+    """Factor on the penalty."""
     num_discriminator_steps: int = 1
     """Updates of the discriminator per update of the generator; they share a batch."""
     label_smoothing: float = 0.0
-    """Share of the real images that the discriminator is to classify as fake."""
+    """Share of the real images that the discriminator is trained to classify as fake."""
     ema_decay: float | None = 0.999
-    """Decay per step of the moving average of the generator that samples are drawn with; None:
-    draw them with the generator itself."""
+    """Decay per step of the moving average of the generator that draws the samples; None: the
+    generator itself draws them."""
     sample_statistics: Literal["batch", "running"] = "batch"
-    """Normalize samples by those drawn together (as the course does), or by running averages."""
+    """Normalize samples by the statistics of those drawn together, as the course does (batch), or
+    by running averages (running)."""
 
     generator_dims: tuple[int, ...] = (128, 256, 512, 1024)
     """Widths of the generator's hidden layers."""
@@ -84,38 +86,40 @@ class Config:
     latent_dim: int = 100
     """Size of the noise."""
     learning_rate: float = 2e-4
-    """Of Adam for both networks, at the start."""
+    """Initial learning rate of Adam, for both networks."""
     final_learning_rate: float = 1.0
-    """Share of the learning rate that is left at the end of a cosine decay; 1: no decay."""
+    """Share of the learning rate that is left at the end of its cosine decay; 1: no decay."""
 
     def __post_init__(self) -> None:
         require_positive(
-            num_discriminator_steps=self.num_discriminator_steps,
-            generator_dims=self.generator_dims,
-            discriminator_dims=self.discriminator_dims,
-            latent_dim=self.latent_dim,
-            learning_rate=self.learning_rate,
+            **{
+                "--num-discriminator-steps": self.num_discriminator_steps,
+                "--generator-dims": self.generator_dims,
+                "--discriminator-dims": self.discriminator_dims,
+                "--latent-dim": self.latent_dim,
+                "--learning-rate": self.learning_rate,
+            }
         )
-        require_not_negative(penalty_weight=self.penalty_weight)
-        for name in ("label_smoothing", "ema_decay"):
-            share = getattr(self, name)
+        require_not_negative(**{"--penalty-weight": self.penalty_weight})
+        shares = {"--label-smoothing": self.label_smoothing, "--ema-decay": self.ema_decay}
+        for flag, share in shares.items():
             if share is not None and not 0 <= share < 1:
-                raise InputError(f"{name} must be from 0 to below 1, and is {share}.")
+                raise InputError(f"{flag} must be at least 0 and less than 1, but is {share}.")
         if not 0 <= self.final_learning_rate <= 1:
             raise InputError(
-                f"final_learning_rate must be from 0 to 1, and is {self.final_learning_rate}."
+                f"--final-learning-rate must be from 0 to 1, but is {self.final_learning_rate}."
             )
 
 
 def make_models(config: Config, facts: Facts) -> tuple[Generator, Discriminator]:
-    """The two networks."""
+    """Create the generator and the discriminator."""
     shape, num_classes = facts.image_shape, facts.num_classes
     generator = Generator(shape, config.latent_dim, num_classes, config.generator_dims)
     return generator, Discriminator(shape, num_classes, config.discriminator_dims)
 
 
 def make_learner(config: Config, facts: Facts) -> Learner[GANState, Hypers]:
-    """The training algorithm."""
+    """Create the training algorithm."""
     return cgan(
         *make_models(config, facts),
         OBJECTIVES[config.objective](),
@@ -131,12 +135,12 @@ def make_learner(config: Config, facts: Facts) -> Learner[GANState, Hypers]:
 
 
 def build(config: Config, facts: Facts) -> Task[GANState, Hypers]:
-    """What a run evaluates, reports and draws."""
+    """Create the functions of a run."""
     learner, model = make_learner(config, facts), Classifier(facts.num_classes)
     labels = jnp.repeat(jnp.arange(facts.num_classes), SAMPLES_PER_CLASS)
 
     def prepare_evaluation(train: Batch, test: Batch) -> PyTree:
-        """The classifier's parameters, and its accuracy on the test set."""
+        """Train the classifier, and measure its accuracy on the test set."""
         first = jax.tree.map(lambda array: jnp.asarray(array[:NUM_CLASSIFIER_IMAGES]), train)
         params = classifier.train(model, first, classifier.root_key(), NUM_CLASSIFIER_STEPS)
         accuracy = jax.jit(partial(classifier.accuracy, model))(params, test)
@@ -156,7 +160,7 @@ def build(config: Config, facts: Facts) -> Task[GANState, Hypers]:
         return {**metrics, "recognized": recognized, "recognized_real": aux["accuracy"]}
 
     def draw(state: GANState, test: Batch, key: Key[Array, ""]) -> dict[str, Array]:
-        """A row per class, all of the same noise."""
+        """Draw a row of samples per class, all rows from the same noise."""
         noise = random.normal(key, (SAMPLES_PER_CLASS, config.latent_dim))
         noise = jnp.tile(noise, (facts.num_classes, 1))
         return {"samples": learner.generate(state, labels, noise)}
@@ -166,7 +170,7 @@ def build(config: Config, facts: Facts) -> Task[GANState, Hypers]:
             return ""
         samples = drawn["samples"]
         by_class = samples.reshape(facts.num_classes, -1, *samples.shape[1:])
-        return collapse(by_class, record["train/discriminator_loss"])
+        return describe_collapse(by_class, record["train/discriminator_loss"])
 
     return Task(
         learner=learner,
@@ -181,42 +185,42 @@ def build(config: Config, facts: Facts) -> Task[GANState, Hypers]:
 
 
 def save_pictures(directory: Path, epoch: int, drawn: Drawn) -> None:
-    """A grid of samples with a row per class."""
+    """Save a grid of samples with a row per class."""
     grids.save(samples_path(directory, epoch), grids.grid(drawn["samples"], SAMPLES_PER_CLASS))
 
 
 def describe(record: Record) -> str:
-    """D(x) on real images and fakes, and the share of samples that are recognized."""
+    """Format D(x) of real images and fakes, and the share of samples that are recognized."""
     real, fake = (format_metric(record, f"test/d_{kind}", ".2f") for kind in ("real", "fake"))
     return f"D(real) {real}  D(fake) {fake}  recognized {format_metric(record, BEST, '.2%')}"
 
 
 def headline(record: Record) -> str:
-    """The share of samples that are recognized, beside that of real images."""
+    """Format the share of samples that are recognized, and that of real test images."""
     share, real = (format_metric(record, name, ".2%") for name in (BEST, "test/recognized_real"))
     return (
-        f"recognized as the class asked for: {share} of {NUM_CLASSIFIED} samples "
+        f"recognized as the requested class: {share} of {NUM_CLASSIFIED} samples "
         f"({real} of the real test images)"
     )
 
 
 def torch_split(weights: StateDict) -> dict[str, StateDict]:
-    """The networks of a file."""
+    """Split the weights in a file by network. Raises InputError if a network is missing."""
     networks = split_networks(weights, ("generator", "discriminator", "ema"))
     if missing := {"generator", "discriminator"} - networks.keys():
         raise InputError(
             "A conditional GAN needs a generator and a discriminator in one file, and there is no "
-            f"{' and no '.join(sorted(missing))}."
+            f"{' and no '.join(sorted(missing))}: save both together."
         )
     return networks
 
 
 def torch_options(networks: Mapping[str, StateDict]) -> dict[str, object]:
-    """Sizes, from the shapes of weights."""
+    """Infer the sizes of the networks from the shapes of their weights."""
     generator = torch_names.model_for(networks["generator"])
     discriminator = torch_names.model_for(networks["discriminator"])
     if not isinstance(generator, Generator) or not isinstance(discriminator, Discriminator):
-        raise InputError("The weights of generator and discriminator are interchanged.")
+        raise InputError("The weights of generator and discriminator are swapped: rename them.")
     return {
         "latent_dim": generator.latent_dim,
         "generator_dims": generator.hidden_dims,
@@ -225,7 +229,7 @@ def torch_options(networks: Mapping[str, StateDict]) -> dict[str, object]:
 
 
 def torch_entries(config: Config, facts: Facts) -> dict[str, list[Entry]]:
-    """The names of the two networks and, if there is one, of the moving average."""
+    """List the entries of both networks and, if there is one, of the moving average."""
     generator, discriminator = make_models(config, facts)
     networks = {"generator": generator, "discriminator": discriminator}
     if config.ema_decay is not None:
@@ -234,7 +238,7 @@ def torch_entries(config: Config, facts: Facts) -> dict[str, list[Entry]]:
 
 
 def get_networks(state: GANState) -> dict[str, PyTree]:
-    """The variables of each network."""
+    """Return the variables of each network."""
     networks = {
         "generator": state.generator.variables,
         "discriminator": state.discriminator.variables,
@@ -243,7 +247,7 @@ def get_networks(state: GANState) -> dict[str, PyTree]:
 
 
 def put_networks(state: GANState, networks: Mapping[str, PyTree]) -> GANState:
-    """The state with these networks; a missing average starts at the generator."""
+    """Replace the networks of a state; a missing moving average starts at the generator."""
     generator = networks["generator"]
     return state._replace(
         generator=state.generator.replace(**generator),
@@ -264,7 +268,7 @@ RECIPE = Recipe(
     panels={
         "losses": ("train/generator_loss", "train/discriminator_loss"),
         "D(x)": ("train/d_real", "train/d_fake"),
-        "recognized as the class asked for": (BEST, "test/recognized_real"),
+        "recognized as the requested class": (BEST, "test/recognized_real"),
     },
     progress=("generator_loss", "discriminator_loss"),
     budget=Budget(num_epochs=100, num_images=720_000),

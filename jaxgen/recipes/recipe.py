@@ -1,4 +1,4 @@
-"""A recipe says what a run of a model family is: its options, what it reports, what it draws."""
+"""A recipe: the options, training algorithm, evaluation and pictures of a model family's runs."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -13,53 +13,54 @@ from jaxgen.torch_layers import Entry, StateDict
 from jaxgen.types import Batch, HypersT, Learner, Metrics, Mode, StateT
 
 ConfigT = TypeVar("ConfigT")
-Drawn = Mapping[str, np.ndarray]  # what `draw` returns, on the host
+Drawn = Mapping[str, np.ndarray]  # the result of `draw`, on the host
 
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """What a run knows about its data: enough to build its model without them."""
+    """The facts about a run's data that suffice to build its model without the data."""
 
     dataset: str
     image_shape: tuple[int, int, int]
     """Height, width and channels."""
     class_names: tuple[str, ...]
     num_images: int
-    """In the training set."""
+    """Number of training images."""
     fingerprint: str
+    """Hash of the images, labels and class names."""
     steps_per_epoch: int
     num_epochs: int
-    """Planned at the start, which is where schedules end."""
+    """Number of epochs planned at the start, at which schedules end."""
 
     @property
     def num_classes(self) -> int:
-        """Labels are 0 to num_classes - 1."""
+        """The number of classes; labels are 0 to num_classes - 1."""
         return len(self.class_names)
 
 
 @dataclasses.dataclass(frozen=True)
 class Task(Generic[StateT, HypersT]):
-    """A recipe built for a configuration and the facts about the data; functions of one run."""
+    """The functions of one run: a recipe built for a configuration and the facts about its data."""
 
     learner: Learner[StateT, HypersT]
     evaluate: Callable[[StateT, Batch, PyTree, Key[Array, ""]], Metrics]
-    """Metrics on the test set, with what `prepare_evaluation` returned. Pure."""
+    """Metrics on the test set, given the result of `prepare_evaluation`. Must be pure."""
     draw: Callable[[StateT, Batch, Key[Array, ""]], dict[str, Array]]
-    """Arrays for the pictures, from the test set. Pure."""
+    """Arrays for the pictures, given the test set. Must be pure."""
     save_pictures: Callable[[Path, int, Drawn], None]
-    """Write the pictures after an epoch into a directory."""
+    """Write the pictures of an epoch to a directory."""
     describe: Callable[[Record], str]
-    """An epoch's line on the screen."""
+    """The line that is printed after an epoch."""
     warn: Callable[[Record, Drawn], str] = lambda record, drawn: ""
-    """What has gone wrong in training; an empty string if nothing has."""
+    """A warning about the training; an empty string if there is none."""
     prepare_evaluation: Callable[[Batch, Batch], PyTree] | None = None
-    """A tree of dicts and arrays that `evaluate` needs, from training and test set on the host."""
+    """A tree of dicts and arrays for `evaluate`, from the training and test sets on the host."""
     evaluation_key: str = ""
-    """Whatever else that tree depends on: runs with the same data and key share it in a cache."""
+    """Everything else that this tree depends on; runs with the same data and key share it."""
 
 
 class Budget(NamedTuple):
-    """How long to train by default: whichever ends first."""
+    """The default length of training: whichever limit is reached first."""
 
     num_epochs: int
     num_images: int
@@ -73,12 +74,12 @@ class Networks(Generic[StateT]):
     get: Callable[[StateT], dict[str, PyTree]]
     """The variables of each network in a state."""
     put: Callable[[StateT, Mapping[str, PyTree]], StateT]
-    """The state with these variables, all else unchanged."""
+    """The state with these variables, and everything else unchanged."""
 
 
 @dataclasses.dataclass(frozen=True)
 class TorchNames(Generic[ConfigT]):
-    """The parameters of a family's networks in PyTorch files."""
+    """The names of a family's parameters in PyTorch files."""
 
     entries: Callable[[ConfigT, Facts], dict[str, list[Entry]]]
     """The entries of each network that a configuration has."""
@@ -90,26 +91,26 @@ class TorchNames(Generic[ConfigT]):
 
 @dataclasses.dataclass(frozen=True)
 class Recipe(Generic[ConfigT]):
-    """A kind of run."""
+    """The static description of a model family's runs."""
 
     name: str
     config: type[ConfigT]
-    """A frozen dataclass, whose docstring describes the command, and each field's an option."""
+    """A frozen dataclass; its docstrings are the help texts of the command and of its options."""
     build: Callable[[ConfigT, Facts], Task]
-    """Raises InputError for a configuration that does not fit the data."""
+    """The functions of a run. Raises InputError if the configuration does not fit the data."""
     hypers: Callable[[ConfigT], PyTree]
-    """What may differ between the members of a population."""
+    """The hyperparameters, which may differ between the members of a population."""
     sweepable: tuple[str, ...]
     """The options that `hypers` depends on."""
     best: str
-    """The metric that the best checkpoint is best by, as in metrics.jsonl."""
+    """The metric that selects the best checkpoint, as named in metrics.jsonl."""
     mode: Mode
     headline: Callable[[Record], str]
-    """What a run has reached, from its last record."""
+    """The result of a run in one line, from its last record."""
     panels: Mapping[str, tuple[str, ...]]
     """Titles of the curves, and the metrics in each."""
     progress: tuple[str, ...]
-    """The training metrics on the screen while an epoch lasts."""
+    """The training metrics that are shown during an epoch."""
     budget: Budget
     networks: Networks | None = None
     """Needed to start a run from weights, and to export them."""
@@ -118,7 +119,7 @@ class Recipe(Generic[ConfigT]):
 
 
 def format_metric(record: Record, name: str, spec: str, sign: int = 1) -> str:
-    """A metric for the screen; of a population, mean ± standard deviation."""
+    """Format a metric for the screen; for a population, as mean ± standard deviation."""
     if "summary" not in record:
         return f"{sign * record[name]:{spec}}"
     summary = record["summary"][name]

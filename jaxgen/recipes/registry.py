@@ -1,7 +1,7 @@
 """Recipes by name: the built-in ones, and those that other packages register.
 
-A package registers a recipe by an entry point of the group `jaxgen.recipes`, whose name is the
-recipe's and whose value is `module:RECIPE`.
+A package registers a recipe through an entry point of the group `jaxgen.recipes`, whose name is
+that of the recipe and whose value is `module:RECIPE`.
 """
 
 import importlib
@@ -15,28 +15,29 @@ BUILT_IN = ("vae", "cgan")
 
 
 def names() -> list[str]:
-    """The names of all known recipes."""
+    """Return the names of all known recipes."""
     return list(_entry_points())
 
 
 def find(name: str) -> Recipe:
-    """The recipe of this name. Raises InputError if there is none, or if it cannot be imported."""
+    """Load a recipe by name. Raises InputError if there is none, or if it cannot be imported."""
     found = _entry_points().get(name)
     if found is None:
         raise InputError(
             f"There is no recipe {name!r}, only {', '.join(names())}: give the module of another "
-            "one by --recipe MODULE."
+            "one with --recipe MODULE."
         )
     try:
         return found.load()
     except (ImportError, AttributeError) as error:
         raise InputError(
-            f"The recipe {name} cannot be loaded from {found.value}: {error}."
+            f"The recipe {name} cannot be loaded from {found.value} ({error}): reinstall the "
+            "package that registers it."
         ) from None
 
 
 def from_module(module: str) -> Recipe:
-    """The `RECIPE` of a module. Raises InputError if there is none."""
+    """Load the `RECIPE` of a module. Raises InputError if there is none."""
     try:
         recipe = importlib.import_module(module).RECIPE
     except ModuleNotFoundError as error:

@@ -39,7 +39,7 @@ EVALUATION_BATCH = 500
 NUM_SAMPLES = 64
 NUM_RECONSTRUCTIONS = 32
 NUM_COLUMNS = 8
-COLLAPSED_NATS = 0.1  # of the KL; a single informative latent has more
+COLLAPSED_NATS = 0.1  # of KL; a single informative latent dimension has more
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,7 +197,7 @@ def torch_options(networks: Mapping[str, StateDict]) -> dict[str, object]:
 
 
 def torch_entries(config: Config, facts: Facts) -> dict[str, list[Entry]]:
-    """List the entries of the only network."""
+    """List the entries of the only network, `vae`."""
     return {"vae": list(torch_names.entries(make_model(config, facts.image_shape)))}
 
 

@@ -1,1 +1,1 @@
-"""Runs a learner: epochs as scans, checkpoints."""
+"""Training of a learner: scans over steps, populations, sharding and checkpoints."""

@@ -1,7 +1,7 @@
-"""Training as scans over steps: the pure programs that a run consists of, and their dispatch.
+"""Training as scans over steps: the pure programs of a run, and their dispatch.
 
-Randomness is a function of (run key, step). The state's step counter is therefore the whole
-position of a run: no key and no iterator is ever saved.
+Randomness is a function of (run key, step). The step counter of the state is therefore the complete
+position of a run, and neither keys nor iterators are ever saved.
 """
 
 import itertools
@@ -25,19 +25,17 @@ from jaxgen.types import Batch, HypersT, Learner, Metrics, State, StateT
 
 Step = Callable[[StateT, Batch, Key[Array, ""]], tuple[StateT, Metrics]]
 Trainer = jax.stages.Wrapped  # of (state, data, rows, key, start) to (state, metrics)
-Stream = Callable[
-    [int], Iterator[Batch]
-]  # batches from a given chunk on: [*members, steps, b, ...]
+# The chunks from a given one on, each a Batch of shape [*members, steps, b, ...].
+Stream = Callable[[int], Iterator[Batch]]
 
-CHUNK_LENGTHS = range(25, 51)
+CHUNK_LENGTHS = range(25, 51)  # in steps
 
 
 class RunKeys(NamedTuple):
-    """The named streams of randomness of a run.
+    """The PRNG keys of a run, one for each purpose.
 
-    `init`, `evaluate` and `draw` are used as they are, the same after each epoch, so that epochs
-    are compared on the same noise. Epoch e shuffles by `fold_in(order, e)`, and step t draws by
-    `fold_in(step, t)`.
+    `evaluate` and `draw` are the same after each epoch, so that epochs are compared on the same
+    noise. Epoch e is shuffled with `fold_in(order, e)`, and step t uses `fold_in(step, t)`.
     """
 
     init: Key[Array, ""]
@@ -48,12 +46,12 @@ class RunKeys(NamedTuple):
 
 
 def split_run_key(key: Key[Array, ""]) -> RunKeys:
-    """Derive all streams of a run from its one key."""
+    """Derive all keys of a run from a single key."""
     return RunKeys(*jax.random.split(key, len(RunKeys._fields)))
 
 
 class EpochShape(NamedTuple):
-    """An epoch as chunks of equal length; a second length would need a second compilation."""
+    """An epoch as chunks of equal length, since each length needs a compilation of its own."""
 
     num_chunks: int
     chunk_steps: int
@@ -61,14 +59,14 @@ class EpochShape(NamedTuple):
 
     @property
     def num_steps(self) -> int:
-        """Updates in an epoch."""
+        """The number of updates in an epoch."""
         return self.num_chunks * self.chunk_steps
 
 
 def epoch_shape(num_examples: int, batch_size: int) -> EpochShape:
-    """Choose the chunk length of 25 to 50 steps that drops the fewest; small sets get one chunk.
+    """Divide an epoch into equal chunks of 25 to 50 steps, so that the fewest steps are dropped.
 
-    Raises InputError if the examples do not fill one batch.
+    An epoch of fewer steps is one chunk. Raises InputError if the examples do not fill one batch.
     """
     num_steps = num_examples // batch_size
     if not num_steps:
@@ -84,9 +82,9 @@ def epoch_shape(num_examples: int, batch_size: int) -> EpochShape:
 def epoch_order(
     key: Key[Array, ""], epoch: int | Int[Array, ""], num_examples: int, shape: EpochShape
 ) -> Int[Array, "chunks steps b"]:
-    """The examples that each step of an epoch sees: a new permutation for each epoch.
+    """Shuffle the indices of the examples, and divide them among the steps of an epoch.
 
-    Examples that do not fill the last chunk are dropped, different ones each epoch.
+    Examples that do not fill the last chunk are dropped, different ones in each epoch.
     """
     order = jax.random.permutation(jax.random.fold_in(key, epoch), num_examples)
     return order[: math.prod(shape)].reshape(shape)
@@ -99,7 +97,7 @@ def train_chunk(
     rows: Int[Array, "steps b"] | Batch,
     key: Key[Array, ""],
 ) -> tuple[StateT, Metrics]:
-    """One update per row, as one scan; each metric is stacked to `[steps]`.
+    """Update the state once per row, in one scan; each metric is stacked to `[steps]`.
 
     Rows are indices into `data`, or the batches themselves if `data` is None.
     """
@@ -120,10 +118,10 @@ def run(
     shape: EpochShape,
     num_epochs: int,
 ) -> tuple[StateT, Metrics]:
-    """A whole run as one pure function of a key and hyperparameters.
+    """Train from scratch: a whole run as one pure function of a key and hyperparameters.
 
-    Each metric is `[num_epochs, steps]`. It can be jitted, and vmapped over keys and hypers; data
-    and chunks are those of `fit`, to which it is bit-identical on a CPU. As there, the first chunk
+    Each metric is `[num_epochs, steps]`. The function can be jitted, and vmapped over `key` and
+    `hypers`. On a CPU it is bit-identical to `fit`, whose chunks it uses. As there, the first chunk
     with a metric that is not finite freezes the state.
     """
     keys = split_run_key(key)
@@ -145,8 +143,8 @@ def run(
 def compiler_options(layout: Layout) -> dict[str, str]:
     """Let independent kernels of a single run execute concurrently on a GPU.
 
-    Each of them fills a small part of the GPU. The kernels of a population fill it, and XLA plans
-    more temporary memory for concurrent ones.
+    Each of them occupies a small part of the GPU. The kernels of a population occupy all of it, and
+    would need more temporary memory if they were concurrent.
     """
     if layout.num_members is None and jax.default_backend() == "gpu":
         return {"xla_gpu_command_buffer_scheduling_mode": "CONCURRENT"}
@@ -154,9 +152,9 @@ def compiler_options(layout: Layout) -> dict[str, str]:
 
 
 def trainer(step: Step[StateT], layout: Layout | None = None) -> Trainer:
-    """Compile `train_chunk` for a single run or a population, as `fit` needs it.
+    """Return a jitted `train_chunk` for a single run or a population, for use with `fit`.
 
-    A state whose chunk has a metric that is not finite stays unchanged. Donates `state`.
+    A chunk with a metric that is not finite leaves the state unchanged. Donates `state`.
     """
     layout = layout or sharding.layout()
     train = freeze_if_not_finite(partial(train_chunk, step))
@@ -199,33 +197,33 @@ class Chunk(NamedTuple):
     metrics: dict[str, np.ndarray]  # on the host, each [steps], or [members, steps]
     epoch: int  # counted from 0
     step: int  # updates so far, of members that are not frozen
-    seconds: float  # since the previous chunk
+    seconds: float  # wall time
     ends_epoch: bool
 
     @property
     def first_not_finite(self) -> Int[np.ndarray, "*members"]:
-        """The first step of the chunk with a metric that is not finite; -1 if there is none.
+        """The first step, within the chunk, with a metric that is not finite; -1 if there is none.
 
-        Such a chunk leaves the state of its run or member as it was, for good.
+        Such a chunk freezes the state of its run or member.
         """
         finite = np.all([np.isfinite(values) for values in self.metrics.values()], axis=0)
         return np.where(finite.all(-1), -1, finite.argmin(-1))
 
 
 def steps(state: State, layout: Layout) -> Int[np.ndarray, "*members"]:
-    """The number of updates of the run, or of each member, on the host."""
+    """Return the number of updates of the run, or of each member, on the host."""
     return np.asarray(jax.jit(lambda step: step, out_shardings=layout.shared)(state.step))
 
 
 def num_updates(state: State) -> int:
-    """The number of updates of a run; in a population, of the members that are not frozen."""
+    """Return the number of updates of a run; in a population, of members that are not frozen."""
     return int(jax.jit(jnp.max)(state.step))
 
 
-def rows_in_memory(
+def chunk_indices(
     key: Key[Array, "..."], num_examples: int, shape: EpochShape, layout: Layout, first_chunk: int
 ) -> Iterator[Int[Array, "... steps b"]]:
-    """The indices that the steps of each chunk see, from `first_chunk` on, without end."""
+    """Iterate without end over the indices of each chunk's steps, from `first_chunk` on."""
     make_order = jax.jit(
         layout.lift(partial(epoch_order, num_examples=num_examples, shape=shape), (0, None))
     )
@@ -252,26 +250,26 @@ def fit(
 ) -> Iterator[Chunk]:
     """Train from the step of `state` to the end of epoch `num_epochs`, one chunk at a time.
 
-    `train` comes from `trainer` with the same layout. `data` lies on the device, or is streamed to
-    it. The next chunk donates the state of the previous one: use or copy it before continuing.
+    `train` comes from `trainer` with the same layout. `data` is kept on the device, or streamed to
+    it. The state of each chunk is donated to the next one: use or copy it before continuing.
     """
     layout = layout or sharding.layout()
     state, keys = jax.device_put((state, keys), layout.members)
     first_chunk = num_updates(state) // shape.chunk_steps
     if isinstance(data, Batch):
         resident = jax.device_put(data, layout.shared)
-        rows = rows_in_memory(keys.order, len(data.label), shape, layout, first_chunk)
+        chunks = chunk_indices(keys.order, len(data.label), shape, layout, first_chunk)
     else:
-        resident, rows = None, data(first_chunk)
+        resident, chunks = None, data(first_chunk)
 
-    row = next(rows)
-    for chunk in range(first_chunk, num_epochs * shape.num_chunks):
+    rows = next(chunks)
+    for number in range(first_chunk, num_epochs * shape.num_chunks):
         start = time.perf_counter()
-        step = chunk * shape.chunk_steps
-        state, metrics = train(state, resident, row, keys.step, np.int32(step))
-        row = next(rows)  # while the device is busy
+        step = number * shape.chunk_steps
+        state, metrics = train(state, resident, rows, keys.step, np.int32(step))
+        rows = next(chunks)  # while the device is busy
         metrics = jax.device_get(metrics)
         seconds = time.perf_counter() - start
-        epoch, position = divmod(chunk, shape.num_chunks)
+        epoch, position = divmod(number, shape.num_chunks)
         ends_epoch = position == shape.num_chunks - 1
         yield Chunk(state, metrics, epoch, step + shape.chunk_steps, seconds, ends_epoch)

@@ -1,4 +1,4 @@
-"""Populations: many runs as one program, along an axis over (run key, hyperparameters).
+"""Populations: many runs as one program, with an axis over run keys and hyperparameters.
 
 A strategy has the signature of `jax.vmap`: it lifts a function of one member to a function of all
 members, which share the arguments whose axis is None.
@@ -21,13 +21,13 @@ Strategy = Literal["vmap", "map", "shard"]
 
 
 def single(f: Callable, in_axes: Axes) -> Callable:
-    """A single run, whose arrays have no member axis."""
+    """Return `f` unchanged: the arrays of a single run have no member axis."""
     del in_axes
     return f
 
 
-def own(args: Sequence[PyTree], in_axes: Axes, i: Int[Array, ""]) -> list[PyTree]:
-    """The arguments of member i: its slice of those that have a member axis."""
+def member_args(args: Sequence[PyTree], in_axes: Axes, i: Int[Array, ""]) -> list[PyTree]:
+    """Select the arguments of member i: its slice of those that have a member axis."""
     return [
         arg if axis is None else jax.tree.map(lambda leaf: leaf[i], arg)
         for arg, axis in zip(args, in_axes, strict=True)
@@ -35,7 +35,7 @@ def own(args: Sequence[PyTree], in_axes: Axes, i: Int[Array, ""]) -> list[PyTree
 
 
 def one_by_one(f: Callable, in_axes: Axes) -> Callable:
-    """Members one after the other, each bit-identical to a single run and as fast.
+    """Map over the members one by one, each bit-identical to a single run and as fast.
 
     On a CPU the step of a small model already fills the cores and the caches.
     """
@@ -46,21 +46,22 @@ def one_by_one(f: Callable, in_axes: Axes) -> Callable:
             for arg, axis in zip(args, in_axes, strict=True)
             if axis is not None
         )
-        return lax.map(lambda i: f(*own(args, in_axes, i)), jnp.arange(num_members))
+        return lax.map(lambda i: f(*member_args(args, in_axes, i)), jnp.arange(num_members))
 
     return mapped
 
 
 def one_by_one_in_place(f: Callable, in_axes: Axes) -> Callable:
-    """`one_by_one` for an f that returns its first argument, updated, and further outputs.
+    """Map like `one_by_one`, and update the first argument in place.
 
-    `lax.map` would allocate new arrays for the states, fill them with zeros and then write them.
+    `f` returns that argument, updated, and further outputs. `lax.map` would allocate new arrays for
+    the states, fill them with zeros and overwrite those.
     """
 
     def mapped(states: State, *args: Any) -> tuple[State, Any]:
         def one(states: State, i: Int[Array, ""]) -> tuple[State, Any]:
-            new, outputs = f(*own((states, *args), in_axes, i))
-            return jax.tree.map(lambda all, value: all.at[i].set(value), states, new), outputs
+            new, outputs = f(*member_args((states, *args), in_axes, i))
+            return jax.tree.map(lambda array, x: array.at[i].set(x), states, new), outputs
 
         return lax.scan(one, states, jnp.arange(len(jax.tree.leaves(states)[0])))
 
@@ -68,9 +69,9 @@ def one_by_one_in_place(f: Callable, in_axes: Axes) -> Callable:
 
 
 def sharded(num_devices: int, within: Lift) -> Lift:
-    """Equal parts of the members side by side, one on each device, lifted there by `within`.
+    """Split the members evenly among devices, and lift them by `within` on each device.
 
-    The axis of the parts is the outer one, so that a sharding of members over devices fits it.
+    The axis over devices is the outer one, so that it matches a sharding of the members.
     """
 
     def lift(f: Callable, in_axes: Axes) -> Callable:
@@ -95,10 +96,10 @@ def sharded(num_devices: int, within: Lift) -> Lift:
 def freeze_if_not_finite(
     train: Callable[[StateT, PyTree, PyTree, Key[Array, ""]], tuple[StateT, Metrics]],
 ) -> Callable[[StateT, PyTree, PyTree, Key[Array, ""], Int[Array, ""]], tuple[StateT, Metrics]]:
-    """`train`, except that a chunk with a NaN or infinite metric leaves the state unchanged.
+    """Wrap `train` so that a chunk with a NaN or infinite metric leaves the state unchanged.
 
-    Takes one more argument, the step at which the chunk starts. A state behind that step was frozen
-    before and stays frozen, which does not affect the other members.
+    The result takes one more argument, the step at which the chunk starts. A state behind that step
+    has been frozen and stays frozen, which does not affect the other members.
     """
 
     def train_chunk(
@@ -113,16 +114,16 @@ def freeze_if_not_finite(
 
 
 class Summary(NamedTuple):
-    """A metric over those members for which it is finite."""
+    """Statistics of a metric over the members for which it is finite."""
 
     mean: float
-    std: float  # of the sample; 0 for one member
+    std: float  # sample standard deviation; 0 for one member
     min: float
     max: float
 
 
 def summarize(values: Float[np.ndarray, "m"]) -> Summary:
-    """Summarise the finite values; all NaN if there are none."""
+    """Summarize the finite values; all statistics are NaN if there are none."""
     values = values[np.isfinite(values)].astype(float)
     if not len(values):
         return Summary(*[float("nan")] * 4)
@@ -131,7 +132,7 @@ def summarize(values: Float[np.ndarray, "m"]) -> Summary:
 
 
 def best_member(values: Float[np.ndarray, "m"], mode: Mode) -> int | None:
-    """The member with the smallest or largest finite value; None if there is none."""
+    """Return the member with the smallest or largest finite value; None if there is none."""
     worst = np.inf if mode == "min" else -np.inf
     scores = np.where(np.isfinite(values), values, worst)
     if not np.isfinite(scores).any():

@@ -1,7 +1,7 @@
 """The placement of a run: a mesh of devices with the axes `member` and `batch`.
 
 Members of a population are sharded along the first axis, the examples of each batch along the
-second. Models and algorithms do not know about it: XLA partitions their programs to match these
+second. Models and algorithms are unaware of it: XLA partitions their programs to match these
 shardings of inputs and outputs.
 """
 
@@ -36,12 +36,12 @@ class Layout(NamedTuple):
 
     @property
     def members(self) -> NamedSharding:
-        """The sharding of what each member owns: states, keys, hyperparameters."""
+        """The sharding of arrays with a member axis: states, keys, hyperparameters."""
         return NamedSharding(self.mesh, P() if self.num_members is None else P("member"))
 
     @property
     def shared(self) -> NamedSharding:
-        """Replicated: the data, and everything that returns to the host."""
+        """The replicated sharding of the data, and of everything that returns to the host."""
         return NamedSharding(self.mesh, P())
 
     @property
@@ -58,10 +58,10 @@ class Layout(NamedTuple):
 
 
 def default_strategy() -> Strategy:
-    """`map` on a CPU, `vmap` elsewhere.
+    """Return `map` on a CPU, `vmap` elsewhere.
 
-    Measured by `python -m experiments.benchmark population`: on a CPU, batching members gains an
-    MLP little and costs a convolution much; a single small model leaves most of a GPU idle.
+    As `python -m experiments.benchmark population` shows, batching the members of a population does
+    not pay on a CPU, whereas a single small model leaves most of a GPU idle.
     """
     return "map" if jax.default_backend() == "cpu" else "vmap"
 
@@ -69,7 +69,7 @@ def default_strategy() -> Strategy:
 def layout(
     num_members: int | None = None, strategy: Strategy | None = None, batch_devices: int = 1
 ) -> Layout:
-    """The layout of a single run (`num_members=None`) or of a population.
+    """Create the layout of a single run (`num_members=None`) or of a population.
 
     Without a strategy, members are spread over as many devices as divide their number. Raises
     InputError if members or devices cannot be divided as requested.
@@ -78,7 +78,7 @@ def layout(
     if num_devices % batch_devices:
         raise InputError(
             f"{num_devices} device(s) cannot be divided into groups of {batch_devices} that share "
-            "a batch: choose a --batch-devices that divides their number."
+            f"a batch: choose a divisor of {num_devices} for --batch-devices."
         )
     groups = num_devices // batch_devices
     if num_members is None:

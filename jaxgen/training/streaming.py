@@ -1,4 +1,4 @@
-"""Training images that stay on the host and reach the devices chunk by chunk."""
+"""Training images that stay on the host and are sent to the devices chunk by chunk."""
 
 from collections.abc import Iterator
 from functools import lru_cache, partial
@@ -15,11 +15,11 @@ from jaxgen.types import Batch
 
 
 def stream(source: Batch, key: Key[Array, "..."], shape: EpochShape, layout: Layout) -> Stream:
-    """The chunks of `source`, on the host, in the order that they would have in memory.
+    """Stream the chunks of `source` from the host, in the same order as those of data in memory.
 
-    Each process reads ahead what its own devices need. `key` is this process's own copy of the
-    order's key, with a member axis for a population. The state's step is the position of the
-    stream: nothing of it is ever saved.
+    Each process reads only the part for its own devices. `key` is this process's copy of
+    `RunKeys.order`, with a member axis for a population. The step of the state determines the
+    position in the stream, which is never saved.
     """
     make_order = jax.jit(
         layout.lift(partial(epoch_order, num_examples=len(source.label), shape=shape), (0, None))
@@ -32,11 +32,11 @@ def stream(source: Batch, key: Key[Array, "..."], shape: EpochShape, layout: Lay
     sizes = (shape.chunk_steps, shape.batch_size)
     if layout.num_members is not None:
         sizes = (layout.num_members, *sizes)
-    own = own_part(layout.rows, sizes)
+    block = local_block(layout.rows, sizes)
 
     def rows(chunk: int) -> Int[np.ndarray, "..."]:
         epoch, position = divmod(chunk, shape.num_chunks)
-        return order(epoch)[..., position, :, :][own]
+        return order(epoch)[..., position, :, :][block]
 
     def to_devices(array: np.ndarray) -> jax.Array:
         image_sizes = array.shape[len(sizes) :]
@@ -49,8 +49,8 @@ def stream(source: Batch, key: Key[Array, "..."], shape: EpochShape, layout: Lay
     return chunks
 
 
-def own_part(sharding: NamedSharding, shape: tuple[int, ...]) -> tuple[slice, ...]:
-    """The block of a global array that lies on this process's devices."""
+def local_block(sharding: NamedSharding, shape: tuple[int, ...]) -> tuple[slice, ...]:
+    """Return the block of a global array that is on the devices of this process."""
     indices = sharding.addressable_devices_indices_map(shape).values()
     return tuple(
         slice(

@@ -1,4 +1,4 @@
-"""The VAE's training algorithm as a Learner."""
+"""The training algorithm of the VAE as a Learner."""
 
 from typing import Literal, NamedTuple
 
@@ -31,7 +31,7 @@ from jaxgen.vae.objectives import (
 
 
 class Hypers(NamedTuple):
-    """What may differ between the members of a population."""
+    """Hyperparameters, which may differ between the members of a population."""
 
     learning_rate: Scalar = 1e-3
     kl_weight: Scalar = 1.0
@@ -39,7 +39,7 @@ class Hypers(NamedTuple):
 
 
 class VAEState(NamedTuple):
-    """A VAE in training."""
+    """The state of a VAE's network, and the weight of its KL term."""
 
     network: TrainState
     kl_weight: Float[Array, ""]
@@ -59,12 +59,12 @@ def vae(
     optimizer: Optimizer = optax.adam,
     kl_schedule: optax.Schedule = optax.constant_schedule(1.0),
 ) -> Learner[VAEState, Hypers]:
-    """A VAE that maximizes the ELBO, or the importance-weighted bound, of `num_samples` latents.
+    """A VAE that maximizes the ELBO or the importance-weighted bound over `num_samples` latents.
 
     `kl_schedule` maps the step to a factor on the KL weight; `optax.linear_schedule(0, 1, steps)`
-    is a warm-up. Metrics are in nats and have the KL at its full weight: `reconstruction_nats` is
-    -log p(x | z), and `negative_elbo_nats` adds `kl_nats`. Raises InputError for sizes and numbers
-    that are not positive.
+    is a warm-up. Metrics in nats do not weight the KL: `reconstruction_nats` is -log p(x | z), and
+    `negative_elbo_nats` adds `kl_nats`. Raises InputError for sizes and numbers that are not
+    positive.
     """
     require_positive(
         latent_dim=model.latent_dim, hidden_dims=model.hidden_dims, num_samples=num_samples
@@ -132,18 +132,18 @@ def vae(
         return losses(forward(state, x, latent_key), x, state.kl_weight)
 
     def generate(state: VAEState, labels: Labels, z: Float[Array, "n d"]) -> UnitImages:
-        """Expected images E[x | z]; the labels are ignored."""
+        """Compute the expected images E[x | z]; the labels are ignored."""
         return objective.mean(decode(state, z))
 
     def sample(state: VAEState, labels: Labels, key: Key[Array, ""]) -> UnitImages:
-        """Expected images of z ~ N(0, I), one for each label (spec 3.7)."""
+        """Generate from z ~ N(0, I), one for each label (course, sec. 3.7)."""
         z = jax.random.normal(key, (labels.shape[0], model.latent_dim))
         return generate(state, labels, z)
 
     def reconstruct(
         state: VAEState, image: UInt8[Array, "b h w c"], key: Key[Array, ""]
     ) -> UnitImages:
-        """Expected images of one z ~ q(z | x) each (spec 3.8's `generate`)."""
+        """Decode one z ~ q(z | x) for each image (`generate` in the course, sec. 3.8)."""
         observe_key, latent_key = jax.random.split(key)
         x = objective.observe(image, observe_key)
         return objective.mean(forward(state, x, latent_key).output[0])
@@ -151,7 +151,7 @@ def vae(
     def encode(
         state: VAEState, image: UInt8[Array, "b h w c"], key: Key[Array, ""]
     ) -> tuple[Float[Array, "b d"], Float[Array, "b d"]]:
-        """Mean and log-variance of q(z | x); the key binarizes the image where that is random."""
+        """Compute mean and log-variance of q(z | x); the key serves random binarization."""
         x = objective.observe(image, key)
         return model.apply(  # pyright: ignore[reportReturnType]
             state.network.variables, x, train=False, method="encode"
@@ -160,7 +160,7 @@ def vae(
     def log_weights(
         state: VAEState, batch: Batch, key: Key[Array, ""], k: int
     ) -> Float[Array, "k b"]:
-        """log p(x, z) - log q(z | x) in nats, of k samples z ~ q(z | x) (Burda et al. 2016)."""
+        """Compute log p(x, z) - log q(z | x) in nats for k samples z ~ q(z | x)."""
         observe_key, latent_key = jax.random.split(key)
         x = objective.observe(batch.image, observe_key)
         out = forward(state, x, latent_key, k)
@@ -170,7 +170,7 @@ def vae(
     def log_joint(
         state: VAEState, x: Float[Array, "b h w c"], z: Float[Array, "b d"]
     ) -> Float[Array, "b"]:
-        """log p(x, z) in nats; `x` is an image as `objective.observe` returns it."""
+        """Compute log p(x, z) in nats; `x` is the output of `objective.observe`."""
         return log_standard_normal(z) - objective.reconstruction(decode(state, z), x)
 
     return Learner(

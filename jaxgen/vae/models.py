@@ -1,8 +1,8 @@
-"""The course's two VAEs: a convolutional one (spec 3) and an MLP (spec 1).
+"""The course's two VAEs: a convolutional one (sec. 3) and an MLP (sec. 1).
 
 `decode` returns raw outputs; the final tanh or sigmoid belongs to the objective, since a Bernoulli
-likelihood wants logits. With a `dtype` the layers compute in that; parameters, batch statistics,
-latents and outputs are float32 all the same.
+likelihood needs logits. With a `dtype`, the layers compute in that type; parameters, batch
+statistics, latents and outputs remain float32.
 """
 
 import math
@@ -22,7 +22,7 @@ from jaxgen.layers import Conv, ConvTranspose, at_least_float32
 
 
 class VAEOutput(NamedTuple):
-    """A forward pass with k latent samples an image."""
+    """The result of a forward pass with k latent samples per image."""
 
     output: Float[Array, "k b h w o"]
     z: Float[Array, "k b d"]
@@ -33,34 +33,34 @@ class VAEOutput(NamedTuple):
 def reparameterize(
     key: Key[Array, ""], mean: Float[Array, "b d"], logvar: Float[Array, "b d"], num_samples: int
 ) -> Float[Array, "k b d"]:
-    """z = mean + std * eps with eps ~ N(0, I) (spec eq. 1), `num_samples` times."""
+    """Sample z = mean + std * eps with eps ~ N(0, I), `num_samples` times (course, eq. 1)."""
     eps = jax.random.normal(key, (num_samples, *mean.shape), mean.dtype)
     return mean + jnp.exp(0.5 * logvar) * eps
 
 
 class ConvVAE(nn.Module):
-    """The course's `VanillaVAE`: each layer halves, then doubles the image (spec 3.1).
+    """The course's `VanillaVAE` (sec. 3.1): its layers halve, then double the size of the image.
 
     Height and width must be multiples of 2^len(hidden_dims). Raises InputError if they are not, or
-    if there are no hidden dims.
+    if `hidden_dims` is empty.
     """
 
     image_shape: tuple[int, int, int] = (32, 32, 1)
     latent_dim: int = 128
     hidden_dims: tuple[int, ...] = (32, 64, 128, 256, 512)
-    num_outputs: int = 1  # decoder outputs for each value of a pixel
+    num_outputs: int = 1  # decoder outputs per channel
     dtype: Dtype | None = None
     implementation: Implementation | None = None  # None: the default of the backend
 
     def setup(self) -> None:
         if not self.hidden_dims:
-            raise InputError("A convolutional VAE needs at least one of hidden_dims.")
+            raise InputError("A convolutional VAE has at least one layer: add to --hidden-dims.")
         height, width, channels = self.image_shape
         factor = 2 ** len(self.hidden_dims)
         if height % factor or width % factor:
             raise InputError(
-                f"{height}x{width} images cannot be halved {len(self.hidden_dims)} times: use "
-                f"sizes divisible by {factor}, or fewer hidden dims."
+                f"{height}x{width} images cannot be halved {len(self.hidden_dims)} times: choose "
+                f"an --image-size divisible by {factor}, or fewer --hidden-dims."
             )
         self.map_shape = (height // factor, width // factor, self.hidden_dims[-1])
 
@@ -70,7 +70,7 @@ class ConvVAE(nn.Module):
         self.fc_mean = nn.Dense(self.latent_dim, dtype=self.dtype)
         self.fc_logvar = nn.Dense(self.latent_dim, dtype=self.dtype)
 
-        # The last width comes twice: the final layer doubles the image without a change of width.
+        # The last width is repeated: the final layer doubles the image and keeps its width.
         decoder_dims = (*self.hidden_dims[-2::-1], self.hidden_dims[0])
         self.decoder_input = nn.Dense(math.prod(self.map_shape), dtype=self.dtype)
         self.decoder = [ConvTranspose(dim, **options) for dim in decoder_dims]
@@ -80,14 +80,14 @@ class ConvVAE(nn.Module):
     def encode(
         self, x: Float[Array, "b h w c"], *, train: bool
     ) -> tuple[Float[Array, "b d"], Float[Array, "b d"]]:
-        """Mean and log-variance of q(z | x) (spec 3.2)."""
+        """Compute mean and log-variance of q(z | x) (course, sec. 3.2)."""
         for conv, norm in zip(self.encoder, self.encoder_norms, strict=True):
             x = nn.leaky_relu(norm(conv(x), use_running_average=not train))
         x = x.reshape(x.shape[0], -1)
         return at_least_float32(self.fc_mean(x)), at_least_float32(self.fc_logvar(x))
 
     def decode(self, z: Float[Array, "b d"], *, train: bool) -> Float[Array, "b h w o"]:
-        """Raw outputs of p(x | z) (spec 3.3, before its tanh)."""
+        """Compute the raw outputs of p(x | z) (course, sec. 3.3, without its tanh)."""
         x = self.decoder_input(z).reshape(-1, *self.map_shape)
         for conv, norm in zip(self.decoder, self.decoder_norms, strict=True):
             x = nn.leaky_relu(norm(conv(x), use_running_average=not train))
@@ -96,14 +96,14 @@ class ConvVAE(nn.Module):
     def __call__(
         self, x: Float[Array, "b h w c"], key: Key[Array, ""], *, train: bool, num_samples: int = 1
     ) -> VAEOutput:
-        """The whole forward pass (spec 3.5); `train` uses and updates batch statistics."""
+        """Encode, sample and decode (course, sec. 3.5); `train` updates the batch statistics."""
         return _forward(self, x, key, train, num_samples)
 
 
 class MLPVAE(nn.Module):
-    """Two hidden ReLU layers each way, mean and log-variance in parallel (spec 1).
+    """The course's MLP (sec. 1): hidden ReLU layers, then mean and log-variance in parallel.
 
-    The decoder's hidden layers are the encoder's, mirrored.
+    The decoder's hidden layers mirror the encoder's.
     """
 
     image_shape: tuple[int, int, int] = (32, 32, 1)
@@ -123,12 +123,12 @@ class MLPVAE(nn.Module):
     def encode(
         self, x: Float[Array, "b h w c"], *, train: bool
     ) -> tuple[Float[Array, "b d"], Float[Array, "b d"]]:
-        """Mean and log-variance of q(z | x)."""
+        """Compute mean and log-variance of q(z | x)."""
         x = _relu_layers(self.encoder, x.reshape(x.shape[0], -1))
         return at_least_float32(self.fc_mean(x)), at_least_float32(self.fc_logvar(x))
 
     def decode(self, z: Float[Array, "b d"], *, train: bool) -> Float[Array, "b h w o"]:
-        """Raw outputs of p(x | z), before the sigmoid."""
+        """Compute the raw outputs of p(x | z), without the course's sigmoid."""
         height, width, channels = self.image_shape
         x = at_least_float32(self.final(_relu_layers(self.decoder, z)))
         return x.reshape(-1, height, width, channels * self.num_outputs)
@@ -136,7 +136,7 @@ class MLPVAE(nn.Module):
     def __call__(
         self, x: Float[Array, "b h w c"], key: Key[Array, ""], *, train: bool, num_samples: int = 1
     ) -> VAEOutput:
-        """The whole forward pass; an MLP does not care whether it trains."""
+        """Encode, sample and decode; `train` has no effect on an MLP."""
         return _forward(self, x, key, train, num_samples)
 
 
@@ -148,7 +148,7 @@ def _forward(model, x, key, train: bool, num_samples: int) -> VAEOutput:
 
 
 def _batch_norm(dtype: Dtype | None) -> nn.BatchNorm:
-    """PyTorch's momentum 0.1, and its epsilon."""
+    """Create a BatchNorm with PyTorch's defaults: its momentum of 0.1 is 0.9 in Flax."""
     return nn.BatchNorm(momentum=0.9, epsilon=1e-5, dtype=dtype)
 
 

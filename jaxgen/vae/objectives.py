@@ -1,7 +1,7 @@
 """Likelihoods of images given latents, the KL divergence, and two bounds on log p(x).
 
-Every function is per example and unreduced: it sums over an example's own axes and returns `[b]`.
-Negative log-likelihoods and KL divergences are in nats, with the sign that the loss adds.
+Functions are per example and unreduced: they sum over the axes of each example and return `[b]`.
+Negative log-likelihoods and KL divergences are in nats, and are added to the loss as they are.
 """
 
 from collections.abc import Callable
@@ -22,37 +22,38 @@ PerExample = Float[Array, "b"]
 
 
 def gaussian_kl(mean: Float[Array, "b d"], logvar: Float[Array, "b d"]) -> PerExample:
-    """KL(N(mean, exp(logvar)) || N(0, I)) in nats (Kingma & Welling 2014, appendix B)."""
+    """Compute KL(N(mean, exp(logvar)) || N(0, I)) in nats (Kingma & Welling 2014, app. B)."""
     return 0.5 * jnp.sum(jnp.expm1(logvar) - logvar + mean**2, axis=-1)
 
 
 def gaussian_nll(
     mean: Float[Array, "b ..."], logvar: Float[Array, "..."], x: Float[Array, "b ..."]
 ) -> PerExample:
-    """-log N(x; mean, exp(logvar)) in nats; `logvar` broadcasts against `x`."""
+    """Compute -log N(x; mean, exp(logvar)) in nats; `logvar` broadcasts against `x`."""
     terms = 0.5 * (jnp.log(2 * jnp.pi) + logvar + (x - mean) ** 2 * jnp.exp(-logvar))
     return _sum_per_example(jnp.broadcast_to(terms, x.shape))
 
 
 def bernoulli_nll(logits: Float[Array, "b ..."], x: Float[Array, "b ..."]) -> PerExample:
-    """-log Bernoulli(x; sigmoid(logits)) in nats, finite for every finite logit."""
+    """Compute -log Bernoulli(x; sigmoid(logits)) in nats, finite for every finite logit."""
     return _sum_per_example(optax.sigmoid_binary_cross_entropy(logits, x))
 
 
 def pixel_mse(mean: Float[Array, "b ..."], x: Float[Array, "b ..."]) -> PerExample:
-    """The squared error averaged over pixels, as in PyTorch's `F.mse_loss`; not in nats."""
+    """Average the squared error over pixels, as PyTorch's `F.mse_loss` does; not in nats."""
     return _sum_per_example(optax.squared_error(mean, x)) / x[0].size
 
 
 def log_standard_normal(z: Float[Array, "b d"]) -> PerExample:
-    """log N(z; 0, I) in nats: the prior."""
+    """Compute log N(z; 0, I), the log-density of the prior, in nats."""
     return -gaussian_nll(jnp.zeros_like(z), jnp.zeros(()), z)
 
 
 def importance_weighted_bound(log_weights: Float[Array, "k b"]) -> PerExample:
-    """log(1/k sum_i w_i), a lower bound on log p(x) in nats (Burda et al. 2016, eq. 8).
+    """Compute log(1/k sum_i w_i), a lower bound on log p(x) in nats (Burda et al. 2016, eq. 8).
 
-    The weights are w_i = p(x, z_i) / q(z_i | x). The bound rises with k; k = 1 is the ELBO.
+    The weights are w_i = p(x, z_i) / q(z_i | x). The bound rises with k in expectation; k = 1 is
+    the ELBO.
     """
     return jax.nn.logsumexp(log_weights, axis=0) - jnp.log(log_weights.shape[0])
 
@@ -60,17 +61,17 @@ def importance_weighted_bound(log_weights: Float[Array, "k b"]) -> PerExample:
 def log_density_ratio(
     z: Float[Array, "k b d"], mean: Float[Array, "b d"], logvar: Float[Array, "b d"]
 ) -> Float[Array, "k b"]:
-    """log p(z) - log q(z | x) in nats; its expectation over q is -KL."""
+    """Compute log p(z) - log q(z | x) in nats; its expectation over q is -KL."""
     log_prior = jax.vmap(log_standard_normal)(z)
     log_posterior = -jax.vmap(lambda z: gaussian_nll(mean, logvar, z))(z)
     return log_prior - log_posterior
 
 
 class Objective(NamedTuple):
-    """The likelihood that a decoder's raw output stands for, and the loss."""
+    """The likelihood that a decoder's raw output parameterizes, and the training loss."""
 
     observe: Callable[[UInt8[Array, "b h w c"], Key[Array, ""]], Images]
-    """8-bit pixels as the model sees them; random where the key binarizes them."""
+    """The model's input from 8-bit pixels; the key serves random binarization."""
     mean: Callable[[Outputs], UnitImages]
     """The expected image."""
     reconstruction: Callable[[Outputs, Images], PerExample]
@@ -82,9 +83,9 @@ class Objective(NamedTuple):
 
 
 def bernoulli() -> Objective:
-    """The ELBO under Bernoulli pixels, with dynamic binarisation (Burda et al. 2016, sec. 5.1).
+    """The ELBO under Bernoulli pixels, with dynamic binarization (Burda et al. 2016, sec. 5.1).
 
-    Each time an image is seen, every pixel is sampled as 1 with its grey value as probability.
+    Each time an image is seen, every pixel is sampled as 1 with its gray value as probability.
     """
 
     def observe(image: UInt8[Array, "b h w c"], key: Key[Array, ""]) -> Images:
@@ -102,12 +103,12 @@ Activation = Literal["sigmoid", "tanh"]
 
 
 def gaussian(activation: Activation, variance: float) -> Objective:
-    """The ELBO under Gaussian pixels of a fixed variance, in the units of the activation's range.
+    """The ELBO under Gaussian pixels with a fixed variance, in units of the activation's range.
 
     Raises InputError if the variance is not positive.
     """
     require_positive(variance=variance)
-    pixels = _pixels(activation)
+    pixels = _pixel_range(activation)
     logvar = jnp.log(variance)
 
     def reconstruction(output: Outputs, x: Images) -> PerExample:
@@ -125,11 +126,11 @@ MIN_LOGVAR = -6.0  # without it, constant pixels drive the likelihood to infinit
 
 
 def gaussian_learned(activation: Activation) -> Objective:
-    """The ELBO under Gaussian pixels with variances from the decoder, softly bounded at exp(-6).
+    """The ELBO under Gaussian pixels with learned variances, softly bounded below by exp(-6).
 
     The decoder outputs the means, then the raw log-variances (Rybkin et al. 2021, sec. 4).
     """
-    pixels = _pixels(activation)
+    pixels = _pixel_range(activation)
 
     def reconstruction(output: Outputs, x: Images) -> PerExample:
         mean, raw = jnp.split(output, 2, axis=-1)
@@ -146,14 +147,15 @@ def gaussian_learned(activation: Activation) -> Objective:
 
 
 def course(activation: Activation, kl_weight: float) -> Objective:
-    """The course's loss: the pixel-mean squared error + kl_weight * KL (spec 3.6).
+    """The course's loss: the pixel-mean squared error + kl_weight * KL (sec. 3.6).
 
-    `kl_weight` is its `M_N`, batch size over data set size. With D pixel values the loss is
-    kl_weight times a negative Gaussian ELBO of variance D * kl_weight / 2, up to a constant;
-    `reconstruction` is that likelihood. Raises InputError if `kl_weight` is not positive.
+    `kl_weight` is its `M_N`, batch size over data set size. With D pixel values the loss equals
+    kl_weight times the negative ELBO under Gaussian pixels with variance D * kl_weight / 2, up to a
+    constant; `reconstruction` is that of these pixels. Raises InputError if `kl_weight` is not
+    positive.
     """
     require_positive(kl_weight=kl_weight)
-    pixels = _pixels(activation)
+    pixels = _pixel_range(activation)
 
     def reconstruction(output: Outputs, x: Images) -> PerExample:
         logvar = jnp.log(x[0].size * kl_weight / 2)
@@ -167,7 +169,7 @@ def course(activation: Activation, kl_weight: float) -> Objective:
     )
 
 
-class _Pixels(NamedTuple):
+class _PixelRange(NamedTuple):
     """The range of a Gaussian decoder's means and of its targets."""
 
     activate: Callable[[Array], Array]
@@ -175,10 +177,10 @@ class _Pixels(NamedTuple):
     unit: Callable[[Array], Array]  # to [0, 1]
 
 
-def _pixels(activation: Activation) -> _Pixels:
+def _pixel_range(activation: Activation) -> _PixelRange:
     if activation == "sigmoid":
-        return _Pixels(jax.nn.sigmoid, lambda image, key: to_unit(image), lambda x: x)
-    return _Pixels(jnp.tanh, lambda image, key: to_symmetric(image), symmetric_to_unit)
+        return _PixelRange(jax.nn.sigmoid, lambda image, key: to_unit(image), lambda x: x)
+    return _PixelRange(jnp.tanh, lambda image, key: to_symmetric(image), symmetric_to_unit)
 
 
 def _sum_per_example(terms: Float[Array, "b ..."]) -> PerExample:

@@ -1,4 +1,4 @@
-"""The VAEs' arrays under the parameter names of the course's classes and of PyTorch-VAE."""
+"""The parameter names of the VAEs in the course's PyTorch classes and in PyTorch-VAE."""
 
 from collections.abc import Iterator
 
@@ -19,10 +19,10 @@ from jaxgen.vae.models import MLPVAE, ConvVAE
 
 
 def model_for(state_dict: StateDict) -> ConvVAE | MLPVAE:
-    """The model that a state dict belongs to, by its names and shapes.
+    """Infer the model of a state dict from its names and shapes.
 
-    Its images are taken to be square, and those of an MLP to have one or three channels. Raises
-    InputError if the sizes contradict that, or if the names are not those of a VAE.
+    Images are assumed to be square and, for an MLP, to have one or three channels. Raises
+    InputError if the sizes contradict this, or if the names are not those of a VAE.
     """
     shapes = shapes_of(unwrap(state_dict, ["fc_mu.weight"]))
     try:
@@ -40,7 +40,7 @@ def model_for(state_dict: StateDict) -> ConvVAE | MLPVAE:
 
 
 def entries(model: ConvVAE | MLPVAE) -> Iterator[Entry]:
-    """All arrays of a model."""
+    """Yield the entries of all arrays of a model."""
     match model:
         case ConvVAE():
             yield from _conv_vae(model)

@@ -12,6 +12,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
+from jaxgen.commands.main import main as console_script
 from jaxgen.commands.train import main
 from jaxgen.recipes import cgan, vae
 from jaxgen.runs import directory, records
@@ -24,8 +25,7 @@ TINY_VAE = [*SMALL, *["--model", "mlp", "--hidden-dims", "16", "16", "--latent-d
 TINY_CGAN = [*SMALL, *["--generator-dims", "16", "16", "--discriminator-dims", "16", "16"]]
 RECIPES = {"vae": vae.RECIPE, "cgan": cgan.RECIPE}
 
-
-UNOPTIMIZED = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}  # as the programs of this process are
+AS_USERS_DO = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "0", "XLA_FLAGS": ""}  # conftest.py sets both
 
 
 def run(command, *options, cwd, **variables):
@@ -66,6 +66,21 @@ def refuse(capsys, recipe, *options):
     return " ".join(capsys.readouterr().err.replace("│", " ").split())
 
 
+def jaxgen(*options):
+    """Run the console script in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["jaxgen", *map(str, options)])
+        console_script()
+
+
+def refuse_jaxgen(capsys, *options):
+    """The message of the console script in this process, which exits with code 2."""
+    with pytest.raises(SystemExit) as stop:
+        jaxgen(*options)
+    assert stop.value.code == 2
+    return " ".join(capsys.readouterr().err.replace("│", " ").split())
+
+
 def without_times(lines):
     """Records without what differs between two runs of the same thing."""
     return [{k: v for k, v in line.items() if k not in ("seconds", "time")} for line in lines]
@@ -73,8 +88,10 @@ def without_times(lines):
 
 def checkpoint_leaves(run_dir):
     """The arrays of the latest checkpoint, restored by Orbax alone."""
-    with ocp.CheckpointManager(directory.checkpoints_path(run_dir).absolute()) as manager:
-        tree = manager.restore(manager.latest_step(), args=ocp.args.StandardRestore())
+    path = directory.checkpoints_path(run_dir).absolute()
+    latest = max(int(state.name) for state in path.iterdir() if state.name.isdigit())
+    with ocp.StandardCheckpointer() as checkpointer:
+        tree = checkpointer.restore(path / str(latest))
     return [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
 
 

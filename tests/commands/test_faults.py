@@ -99,7 +99,7 @@ def test_a_process_in_training_refuses_another_and_stops_on_a_signal(tmp_path):
     process = background(tmp_path, "--epochs", "400")
     message = fail(VAE, "--resume", "run", cwd=tmp_path)
     assert f"in use by process {process.pid}" in message
-    assert "sound" in run(JAXGEN, "verify", "run", cwd=tmp_path).stdout
+    assert "intact" in run(JAXGEN, "verify", "run", cwd=tmp_path).stdout
     process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM, output
@@ -185,10 +185,10 @@ def test_a_truncated_last_line_is_written_again(whole, copy):
 
 def test_verify_checks_the_whole_run(copy, tmp_path):
     assert succeed(JAXGEN, "verify", copy, cwd=tmp_path).splitlines() == [
-        "environment.json: sound",
-        "metrics.jsonl: sound",
-        "checkpoint of step 200: sound",
-        "checkpoint of step 300: sound",
+        "environment.json: intact",
+        "metrics.jsonl: intact",
+        "checkpoint of step 200: intact",
+        "checkpoint of step 300: intact",
         "the run can be resumed from step 300",
     ]
     file = largest_file(copy, 300)

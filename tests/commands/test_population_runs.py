@@ -15,8 +15,8 @@ from running import (
     SMALL,
     TINY_VAE,
     VAE,
-    fail,
     refuse,
+    refuse_jaxgen,
     start,
     succeed,
     without_times,
@@ -101,9 +101,10 @@ def test_a_population_resumes_with_its_frozen_members(population, tmp_path, lost
         (["nowhere", "0", "new"], "is not a run"),
     ],
 )
-def test_a_member_that_does_not_exist_is_named(population, arguments, hint):
+def test_a_member_that_does_not_exist_is_named(population, monkeypatch, capsys, arguments, hint):
     cwd, _ = population
-    assert hint in fail(JAXGEN, "extract", *arguments, cwd=cwd)
+    monkeypatch.chdir(cwd)
+    assert hint in refuse_jaxgen(capsys, "extract", *arguments)
     assert not (cwd / "new").exists()
 
 
@@ -111,8 +112,8 @@ def test_a_member_that_does_not_exist_is_named(population, arguments, hint):
     ("options", "hint"),
     [
         (["--num-seeds", "0"], "num_seeds must be positive"),
-        (["--sweep.learning-rate", "0"], "learning_rate must be positive"),
-        (["--sweep.kl-weight", "-1"], "kl_weight must be 0 or more"),
+        (["--sweep.learning-rate", "0"], "--learning-rate must be positive"),
+        (["--sweep.kl-weight", "-1"], "--kl-weight must be 0 or more"),
         (["--strategy", "map"], "this is a single run: ask for more with --num-seeds"),
         (["--batch-devices", "2"], "cannot be divided into groups of 2"),
         (["--batch-devices", "3"], "cannot be split evenly among 3 devices"),
@@ -132,7 +133,8 @@ def run_on_two_hosts(command, *options, cwd):
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    env = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    flags = os.environ.get("XLA_FLAGS", "")
+    env = os.environ | {"XLA_FLAGS": f"{flags} --xla_force_host_platform_device_count=2"}
     command = [*command, *options, "--distributed", "--coordinator", f"localhost:{port}"]
     processes = [
         subprocess.Popen(

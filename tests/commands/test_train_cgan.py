@@ -21,11 +21,11 @@ from jaxgen.recipes import cgan
 from jaxgen.runner.epochs import member_record
 from jaxgen.runs import directory, records
 
-TINY = [*TINY_CGAN, "--ema-decay", "0.5"]
+TINY = [*TINY_CGAN, "--ema-decay", "0.5", "--batch-size", "80"]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _quick_classifier():
+def _quick_classifier(few_digits):
     """A classifier that knows little, and few samples for it, make the runs quick."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cgan, "NUM_CLASSIFIER_STEPS", 40)
@@ -39,7 +39,9 @@ def finished(tmp_path_factory):
     run_dir = tmp_path_factory.mktemp("cgan") / "whole"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cgan, "WARM_UP_STEPS", 20)
-        patch.setattr(cgan, "collapse", lambda images, loss: f"{images.shape} and {loss:.4f}")
+        patch.setattr(
+            cgan, "describe_collapse", lambda images, loss: f"{images.shape} and {loss:.4f}"
+        )
         return run_dir, start("cgan", *TINY, "--epochs", 2, "--run-dir", run_dir)
 
 
@@ -48,7 +50,7 @@ def test_a_run_says_where_it_is_and_what_it_reached(finished):
     *_, place, score = output.strip().splitlines()
     last = records.read_metrics(run_dir)[-1]
     assert "whole" in place
-    assert f"asked for: {last['test/recognized']:.2%} of 1000 samples" in score
+    assert f"requested class: {last['test/recognized']:.2%} of 1000 samples" in score
     assert f"({last['test/recognized_real']:.2%} of the real test images)" in score
     assert score.endswith("after 2 epochs on mnist_5k")
 
@@ -141,7 +143,7 @@ def test_a_finished_run_is_left_unchanged(finished, capsys, options, hint):
         (["--batch-size", 10**9], "choose a smaller --batch-size"),
         (["--image-size", 16], "do not fit"),
         (["--dataset", "mnits"], "mnits"),
-        (["--latent-dim", 0], "latent_dim must be positive"),
+        (["--latent-dim", 0], "--latent-dim must be positive"),
         (["--objectve", "hinge"], "--objectve"),
         (["--penalty", "r2"], "r2"),
         (["--num-discriminator-steps", 3], "cannot be split evenly among 3"),
@@ -163,8 +165,8 @@ def test_divergence_in_the_first_epoch_leaves_no_record(tmp_path, capsys):
 @pytest.mark.slow
 def test_the_command_in_a_process_is_bit_identical_if_resumed(tmp_path):
     for options in (
-        [*TINY, "--epochs", 2, "--run-dir", "whole"],
-        [*TINY, "--epochs", 1, "--run-dir", "parts"],
+        [*TINY_CGAN, "--epochs", 2, "--run-dir", "whole"],
+        [*TINY_CGAN, "--epochs", 1, "--run-dir", "parts"],
         ["--resume", "parts", "--epochs", 2],
     ):
         succeed(CGAN, *options, cwd=tmp_path)
@@ -173,7 +175,7 @@ def test_the_command_in_a_process_is_bit_identical_if_resumed(tmp_path):
 
 
 def test_the_script_names_a_wrong_value(tmp_path):
-    assert "ema_decay must be from 0 to below 1, and is 1.5" in " ".join(
+    assert "--ema-decay must be at least 0 and less than 1, but is 1.5" in " ".join(
         fail(CGAN, *TINY, "--ema-decay", 1.5, cwd=tmp_path).replace("│", " ").split()
     )
     assert list(tmp_path.iterdir()) == []

@@ -1,14 +1,15 @@
 """Training a VAE as its user meets it: a process, its files, its pictures, its messages."""
 
 import json
+import os
 import subprocess
 
 import numpy as np
 import pytest
 from matplotlib.image import imread
 from running import (
+    AS_USERS_DO,
     TINY_VAE,
-    UNOPTIMIZED,
     VAE,
     assert_bit_identical,
     checkpoint_leaves,
@@ -29,7 +30,8 @@ SCORE = "test/negative_elbo_nats"
 def finished(tmp_path_factory):
     """A run of four epochs in a process, and its output."""
     cwd = tmp_path_factory.mktemp("finished")
-    return cwd / "whole", succeed(VAE, *TINY_VAE, "--epochs", 4, "--run-dir", "whole", cwd=cwd)
+    options = [*TINY_VAE, "--epochs", 4, "--run-dir", "whole"]
+    return cwd / "whole", succeed(VAE, *options, cwd=cwd, **AS_USERS_DO)
 
 
 def test_a_run_says_where_it_is_and_what_it_reached(finished):
@@ -89,14 +91,12 @@ def test_a_resumed_run_is_bit_identical_to_an_uninterrupted_one(tmp_path):
     parts = tmp_path / "parts"
     # the learning rate is scheduled over the epochs planned at the start
     config = [*TINY_VAE, "--final-learning-rate", 1]
-    start("vae", *config, "--epochs", 4, "--run-dir", tmp_path / "whole")
-    start("vae", *config, "--epochs", 2, "--run-dir", parts)
+    start("vae", *config, "--epochs", 3, "--run-dir", tmp_path / "whole")
+    start("vae", *config, "--epochs", 1, "--run-dir", parts)
     with directory.metrics_path(parts).open("a") as file:  # a crash after an epoch's line
-        file.write(json.dumps({"epoch": 3, "step": 30, "train/loss": 0.0}) + "\n")
-    resumed = run(
-        VAE, "--resume", "parts", "--epochs", 4, cwd=tmp_path, JAX_LOG_COMPILES="1", **UNOPTIMIZED
-    )
-    assert "epoch   2" not in resumed.stdout
+        file.write(json.dumps({"epoch": 2, "step": 20, "train/loss": 0.0}) + "\n")
+    resumed = run(VAE, "--resume", "parts", "--epochs", 3, cwd=tmp_path, JAX_LOG_COMPILES="1")
+    assert "epoch   1" not in resumed.stdout
     assert resumed.stderr.count("Compiling jit(train_chunk)") == 1
     assert resumed.stderr.count("Compiling jit(evaluate)") == 1
     assert_bit_identical(tmp_path / "whole", parts)
@@ -108,6 +108,7 @@ def test_a_killed_run_resumes_bit_identically(finished, tmp_path):
     with subprocess.Popen(
         [*VAE, *TINY_VAE, "--epochs", "4", "--run-dir", "killed"],
         cwd=tmp_path,
+        env=os.environ | AS_USERS_DO,
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
@@ -116,7 +117,7 @@ def test_a_killed_run_resumes_bit_identically(finished, tmp_path):
             if line.startswith("epoch   2"):
                 process.kill()
                 break
-    succeed(VAE, "--resume", "killed", cwd=tmp_path)
+    succeed(VAE, "--resume", "killed", cwd=tmp_path, **AS_USERS_DO)
     assert_bit_identical(whole, tmp_path / "killed")
 
 

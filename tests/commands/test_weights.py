@@ -5,7 +5,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from matplotlib.image import imread
-from running import JAXGEN, SMALL, TINY_CGAN, TINY_VAE, fail, refuse, start, succeed
+from running import (
+    JAXGEN,
+    SMALL,
+    TINY_CGAN,
+    TINY_VAE,
+    fail,
+    jaxgen,
+    refuse,
+    refuse_jaxgen,
+    start,
+    succeed,
+)
 
 from jaxgen import load_run
 from jaxgen.gan import torch_names as gan_names
@@ -24,7 +35,7 @@ DATA = ["--dataset", "mnist_5k"]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _quick_classifier():
+def _quick_classifier(few_digits):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cgan, "NUM_CLASSIFIER_STEPS", 40)
         patch.setattr(cgan, "NUM_CLASSIFIED", 1000)
@@ -73,7 +84,7 @@ def vae_run(tmp_path_factory):
 
 def test_weights_imply_the_sizes_and_come_back_exactly(vae_run, tmp_path):
     run_dir, weights = vae_run
-    succeed(JAXGEN, "export", run_dir, "back.safetensors", cwd=tmp_path)
+    jaxgen("export", run_dir, tmp_path / "back.safetensors")
     assert_same(files.load(tmp_path / "back.safetensors").arrays, weights)
 
 
@@ -149,7 +160,7 @@ def test_a_gan_comes_back_as_the_weights_it_started_from(tmp_path):
         (
             "vae",
             ["--latent-dim", 5],
-            "of another shape: decoder.0.0.weight [12, 4], expected [12, 5]",
+            "wrong shape: decoder.0.0.weight [12, 4], expected [12, 5]",
         ),
         ("vae", ["--model", "conv"], "missing"),
     ],
@@ -178,9 +189,9 @@ def test_a_generator_without_a_discriminator_is_refused(tmp_path, capsys):
     assert "there is no discriminator" in message
 
 
-def test_existing_files_are_not_overwritten(vae_run, tmp_path):
+def test_existing_files_are_not_overwritten(vae_run, tmp_path, capsys):
     (tmp_path / "weights.pt").touch()
-    message = fail(JAXGEN, "export", vae_run[0], "weights.pt", cwd=tmp_path)
+    message = refuse_jaxgen(capsys, "export", vae_run[0], tmp_path / "weights.pt")
     assert "weights.pt already exists" in message
     assert (tmp_path / "weights.pt").read_bytes() == b""
 

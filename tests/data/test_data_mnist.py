@@ -35,7 +35,7 @@ def test_prepared_set_is_the_stock_builders_to_tfds(tmp_path, originals):
 
 
 def test_all_three_sets_have_a_builder_with_known_originals(tmp_path):
-    for name in mnist.FAMILY:
+    for name in mnist.BUILDERS:
         builder = mnist._builder(name, tmp_path)
         assert (builder.name, str(builder.version)) == (name, "3.0.1")
         expected = {builder.URL + p + f for p in PREFIXES.values() for f in (IMAGES, LABELS)}

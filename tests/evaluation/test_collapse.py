@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxgen.evaluation.collapse import collapse
+from jaxgen.evaluation.collapse import describe_collapse
 
 
 def samples(spread):
@@ -13,19 +13,19 @@ def samples(spread):
 
 
 def test_varied_samples_and_an_undecided_discriminator_are_fine():
-    assert collapse(samples(0.1), 0.25) == ""
+    assert describe_collapse(samples(0.1), 0.25) == ""
 
 
 def test_constant_outputs_are_named_with_their_class():
     images = samples(0.1)
     images[1] = images[1, 0]
-    assert "the same image whatever the noise (class 1)" in collapse(images, 0.25)
+    assert "the same image whatever the noise (class 1)" in describe_collapse(images, 0.25)
 
 
 def test_a_discriminator_that_has_won_is_named():
-    assert "stuck at its bound" in collapse(samples(0.1), 1e-5)
+    assert "stuck at its bound" in describe_collapse(samples(0.1), 1e-5)
 
 
 @pytest.mark.parametrize("loss", [-3.0, 0.01])
 def test_a_loss_away_from_its_bound_is_fine(loss):
-    assert collapse(samples(0.1), loss) == ""
+    assert describe_collapse(samples(0.1), loss) == ""

@@ -66,8 +66,8 @@ def test_a_generator_without_batch_norm():
 @pytest.mark.parametrize(
     ("options", "hint"),
     [
-        ({"ema_decay": 1.0}, "ema_decay must be from 0 to below 1, and is 1.0"),
-        ({"label_smoothing": -0.1}, "label_smoothing must be from 0 to below 1"),
+        ({"ema_decay": 1.0}, "ema_decay must be at least 0 and less than 1, but is 1.0"),
+        ({"label_smoothing": -0.1}, "label_smoothing must be at least 0"),
         ({"num_discriminator_steps": 0}, "num_discriminator_steps must be positive"),
         ({"generator": GENERATOR.clone(latent_dim=0)}, "latent_dim must be positive"),
         ({"generator": GENERATOR.clone(hidden_dims=(8, 0))}, r"hidden_dims .* is \(8, 0\)"),

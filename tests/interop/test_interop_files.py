@@ -156,7 +156,7 @@ def test_other_precisions_are_cast_to_float32_and_that_is_said(torch, tmp_path, 
     else:
         pytest.importorskip("safetensors.torch").save_file(weights, path)
     arrays, notice = load(path)
-    assert notice == f"weights are {name}: cast to float32"
+    assert notice == f"The weights are cast from {name} to float32."
     significant_bits = {"float16": 11, "bfloat16": 8, "float64": 24}[name]
     np.testing.assert_allclose(arrays["a"], values, rtol=2.0**-significant_bits)
     assert_same({"a": tensor.float().numpy()}, {"a": arrays["a"]})
@@ -166,7 +166,8 @@ def test_other_precisions_are_cast_to_float32_and_that_is_said(torch, tmp_path, 
 def test_mixed_precisions_are_all_named(tmp_path):
     weights = {"a": np.ones(2, "f2"), "b": np.ones(2, "f8"), "c": np.ones(2, "f4")}
     safetensors.numpy.save_file(weights, tmp_path / "weights")
-    assert load(tmp_path / "weights").notice == "weights are float16 and float64: cast to float32"
+    notice = load(tmp_path / "weights").notice
+    assert notice == "The weights are cast from float16 and float64 to float32."
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300])
@@ -194,8 +195,8 @@ def test_safetensors_need_no_pytorch(torch, state_dict, tmp_path):
         [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines() == [
-        "empty.pt is damaged, or not a file of weights.",
-        "This needs PyTorch: pip install 'jaxgen[torch]'",
+        "empty.pt is damaged or not a file of weights: save the weights again.",
+        "This needs PyTorch: run pip install 'jaxgen[torch]'.",
     ]
 
 
@@ -208,7 +209,7 @@ def test_jaxgen_never_imports_pytorch_by_itself():
 
 
 def test_no_half_of_a_file_stays_where_it_cannot_be_written(state_dict, tmp_path, monkeypatch):
-    with pytest.raises(InputError, match=r"There is no directory .*missing: make it"):
+    with pytest.raises(InputError, match=r"There is no directory .*missing: create it"):
         save(tmp_path / "missing" / "weights.safetensors", state_dict)
 
     def fill_up(path, data):
@@ -223,7 +224,7 @@ def test_no_half_of_a_file_stays_where_it_cannot_be_written(state_dict, tmp_path
 
 
 def test_files_are_written_in_known_formats_only(tmp_path, state_dict):
-    with pytest.raises(InputError, match=r"\.pt, \.pth, \.ckpt and \.safetensors"):
+    with pytest.raises(InputError, match=r"\.pt, \.pth, \.ckpt or \.safetensors"):
         save(tmp_path / "weights.bin", state_dict)
     assert list(tmp_path.iterdir()) == []
 
@@ -238,13 +239,13 @@ def test_a_file_that_would_execute_code_is_rejected(torch, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     checkpoint = {"weight": torch.ones(2), "options": Malicious()}
     torch.save(checkpoint, "evil.pt", _use_new_zipfile_serialization=is_zip)
-    assert_refused(tmp_path / "evil.pt", r"holds \w+\.mkdir, .* could execute code .* rejected")
+    assert_refused(tmp_path / "evil.pt", r"contains \w+\.mkdir, .* could execute code .* rejected")
     assert not (tmp_path / "pwned").exists()
 
 
 def test_a_whole_module_is_rejected(torch, tmp_path):
     torch.save(torch.nn.Linear(2, 2), tmp_path / "module.pt")
-    assert_refused(tmp_path / "module.pt", r"holds torch\.nn\.modules\.linear\.Linear, .*rejected")
+    assert_refused(tmp_path / "module.pt", r"contains torch\.nn\.modules\.linear\.Linear, .*rejec")
 
 
 @pytest.mark.parametrize("kind", ["zip", "pickle", "safetensors"])
@@ -323,11 +324,11 @@ def test_a_header_that_claims_too_much_takes_no_memory(tmp_path, header):
 def test_what_is_no_state_dict_is_refused(torch, tmp_path):
     sparse = torch.eye(3).to_sparse()
     for content, match in [
-        ([torch.zeros(2)], "holds no state dict"),
-        (torch.zeros(2), "holds no state dict"),
-        ({}, "holds no state dict"),
-        ({"loss": torch.tensor(1.0), "epoch": 3}, "holds no state dict"),
-        ({"codes": torch.zeros(3, dtype=torch.int8)}, "holds no state dict"),
+        ([torch.zeros(2)], "contains no state dict"),
+        (torch.zeros(2), "contains no state dict"),
+        ({}, "contains no state dict"),
+        ({"loss": torch.tensor(1.0), "epoch": 3}, "contains no state dict"),
+        ({"codes": torch.zeros(3, dtype=torch.int8)}, "contains no state dict"),
         ({"a": torch.ones(2), "b": sparse}, "b is not a dense tensor"),
         ({"a": torch.ones(2), "b": torch.ones(2, device="meta")}, "b is not a dense tensor"),
     ]:

@@ -28,7 +28,7 @@ def test_gray_images_become_gray_pictures(num):
 
 def test_beside_pairs_images_up():
     left, right = np.random.default_rng(0).uniform(size=(2, 3, 4, 5, 1))
-    pairs = grids.beside(left, right)
+    pairs = grids.interleave(left, right)
     assert_array_equal(pairs[0::2], left)
     assert_array_equal(pairs[1::2], right)
 

@@ -14,7 +14,7 @@ OPTIONS = [
     "--dataset",
     "mnist_5k",
     "--batch-size",
-    "400",
+    "80",
     "--model",
     "mlp",
     "--hidden-dims",
@@ -32,13 +32,13 @@ def train(run_dir, *options):
 
 
 @pytest.fixture(scope="module")
-def single(tmp_path_factory):
+def single(tmp_path_factory, few_digits):
     """A run of four epochs."""
     return train(tmp_path_factory.mktemp("load") / "single", "--epochs", 4)
 
 
 @pytest.fixture(scope="module")
-def population(tmp_path_factory):
+def population(tmp_path_factory, few_digits):
     """Three members, of which the second diverges."""
     sweep = ["--sweep.learning-rate", 1e-3, 1e30, 3e-3]
     return train(tmp_path_factory.mktemp("load") / "population", "--epochs", 2, *sweep)
@@ -59,7 +59,7 @@ def test_the_latest_checkpoint_and_its_records(single):
     assert run.step == int(run.state.step) == 40
     assert [record["epoch"] for record in run.metrics] == [1, 2, 3, 4]
     assert run.options.config.latent_dim == 4
-    assert run.facts.num_images == 4000
+    assert run.facts.num_images == 800
     assert run.num_members is None
 
 

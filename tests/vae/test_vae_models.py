@@ -124,7 +124,7 @@ def test_an_image_that_cannot_be_halved_is_refused_in_plain_words():
 
 
 def test_a_convolutional_vae_without_layers_is_refused():
-    with pytest.raises(InputError, match="at least one of hidden_dims"):
+    with pytest.raises(InputError, match="at least one layer: add to --hidden-dims"):
         jax.eval_shape(lambda: init(ConvVAE(hidden_dims=())))
 
 

@@ -36,7 +36,7 @@ def test_without_pytorch_its_rows_are_missing_with_a_message(monkeypatch, capsys
     monkeypatch.setitem(sys.modules, "torch", None)
     assert list(contenders(WORKLOADS["cgan"])) == ["jaxgen"]
     benchmark.main(benchmark.Config(workloads=("cgan",), startup=False))
-    assert "Skipping PyTorch, which is not installed: pip install '.[bench]'" in (
+    assert "Skipping PyTorch, which is not installed: run pip install '.[bench]'." in (
         capsys.readouterr().out
     )
 
@@ -53,7 +53,7 @@ def test_the_results_are_written_with_their_environment(tmp_path, measured):
 
 
 def test_the_startup_of_every_contender_is_recorded_where_it_is_asked_for(monkeypatch, measured):
-    monkeypatch.setattr(benchmark.startup, "two_starts", lambda *names: names)
+    monkeypatch.setattr(benchmark.startup, "measure_starts", lambda *names: names)
     monkeypatch.setattr(benchmark.startup, "epoch_images_per_second", lambda workload: 1234.5)
     config = benchmark.Config()
     record = benchmark.measure_steps("mlp-vae", config, benchmark.console.make_console())

@@ -19,7 +19,7 @@ def flops(equation) -> float:
 @pytest.mark.parametrize(("name", "most"), [("mlp-vae", 1), ("cgan", 1.002), ("conv-vae", 1.3)])
 def test_the_products_of_a_step_are_those_of_its_layers(name, most):
     """The cGAN also multiplies for gradients of embeddings, and convolutions multiply padding."""
-    found = products.of_step(WORKLOADS[name])
+    found = products.step_products(WORKLOADS[name])
     least = floor.work(WORKLOADS[name]).flops
     assert least <= sum(map(flops, found)) <= most * least
 
@@ -32,7 +32,7 @@ def test_gradients_of_weights_are_multiplied_without_a_transposition(rows):
     """
     (product,) = (
         equation
-        for equation in products.of_step(WORKLOADS["conv-vae"])
+        for equation in products.step_products(WORKLOADS["conv-vae"])
         if [v.aval.shape for v in equation.invars] == [(rows, 9), (rows, 32)]
     )
     rng = np.random.default_rng(0)
@@ -54,7 +54,7 @@ def test_results_overwrite_the_previous_ones(monkeypatch):
     contender.run()
     contender.run()
     assert contender.num_steps == NUM_SINGLE_STEPS
-    num_products = len(products.of_step(WORKLOADS["mlp-vae"]))
+    num_products = len(products.step_products(WORKLOADS["mlp-vae"]))
     operands, first_results = made[:num_products], made[num_products:]
     assert len(first_results) == num_products
     assert all(array.is_deleted() for (array,) in first_results)

@@ -45,7 +45,7 @@ def test_a_study_is_timed_against_one_process_per_seed(monkeypatch, clock):
         clock.now += next(seconds)
 
     monkeypatch.setattr(startup.subprocess, "run", run)
-    figures = startup.study_against_processes(WORKLOADS["mlp-vae"], 3)
+    figures = startup.study_versus_processes(WORKLOADS["mlp-vae"], 3)
     assert figures == {"seconds": 25, "processes_seconds": 30}
     (study, cold), *processes = commands
     assert study[study.index("--num-seeds") + 1] == "3"
@@ -67,7 +67,7 @@ def test_an_unknown_contender_is_refused_with_those_that_there_are():
 
 @pytest.mark.slow
 def test_a_second_start_finds_what_the_first_has_compiled():
-    starts = startup.two_starts("mlp-vae", "jaxgen")
+    starts = startup.measure_starts("mlp-vae", "jaxgen")
     assert starts["cached"]["compile_seconds"] < starts["cold"]["compile_seconds"]
     for start in starts.values():
         assert start["seconds_to_first_step"] > start["compile_seconds"]

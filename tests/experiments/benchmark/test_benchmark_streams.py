@@ -15,7 +15,7 @@ WORKLOAD = Workload("MLP VAE", (8, 8, 1), batch_size=16)
 @pytest.fixture
 def images(tmp_path, monkeypatch):
     monkeypatch.setattr(streams, "NUM_IMAGES", 2 * CHUNK_STEPS * WORKLOAD.batch_size)
-    return streams.source(tmp_path, WORKLOAD)
+    return streams.memory_mapped_images(tmp_path, WORKLOAD)
 
 
 def test_the_source_is_a_memory_mapped_file(images):
