@@ -15,13 +15,13 @@ FIXABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, e
 
 
 def make_console(*, quiet: bool = False, stderr: bool = False) -> Console:
-    """A console that prints text verbatim: no markup, no highlighting, no wrapped paths."""
+    """Create a console that prints text verbatim: no markup, highlighting or wrapped paths."""
     return Console(quiet=quiet, stderr=stderr, highlight=False, markup=False, soft_wrap=True)
 
 
 @contextmanager
 def report_errors() -> Iterator[None]:
-    """Turn errors that the user can fix into a line or two, and exit code 2."""
+    """Print errors that the user can fix without a traceback, and exit with code 2."""
     try:
         yield
     except InputError as error:
@@ -29,9 +29,9 @@ def report_errors() -> Iterator[None]:
     except OSError as error:
         if error.errno not in FIXABLE:
             raise
-        _fail(f"Cannot use {error.filename or 'a file'}: {error.strerror}.")
+        _fail(f"{error.filename or 'A file'} cannot be used: {error.strerror}.")
     except KeyboardInterrupt:
-        _fail("Interrupted. Finished epochs are saved: continue with --resume RUN_DIR.")
+        _fail("Interrupted: continue from the last checkpoint with --resume RUN_DIR.")
 
 
 def _fail(message: str) -> NoReturn:

@@ -44,7 +44,7 @@ class Conv(nn.Module):
         y = conv(
             x, kernel, self.strides, self.padding, self.implementation or default_implementation()
         )
-        return y if bias is None else y + bias
+        return y if bias is None else y + bias.reshape(1, 1, 1, -1)
 
 
 class ConvTranspose(nn.Module):
@@ -74,4 +74,4 @@ class ConvTranspose(nn.Module):
         y = conv_transpose(
             x, kernel, self.strides, self.padding, self.implementation or default_implementation()
         )
-        return y if bias is None else y + bias
+        return y if bias is None else y + bias.reshape(1, 1, 1, -1)

@@ -103,14 +103,18 @@ MODELS = [
 @pytest.mark.parametrize("form", ["matmul", "lax"])
 def test_parameters_and_outputs_are_those_of_flax(layer, flax, dtype, form):
     layer, flax = layer.clone(dtype=dtype, implementation=form), flax.clone(dtype=dtype)
-    x = jax.random.normal(KEY, (2, 6, 4, 3))
-    variables, expected = layer.init(KEY, x), flax.init(KEY, x)
+
+    @jax.jit
+    def run(x):
+        variables, expected = layer.init(KEY, x), flax.init(KEY, x)
+        params = jax.tree.map(lambda leaf: leaf + 0.1, variables)  # a bias that is seen
+        return (variables, layer.apply(params, x)), (expected, flax.apply(params, x))
+
+    (variables, y), (expected, expected_y) = run(jax.random.normal(KEY, (2, 6, 4, 3)))
     jax.tree.map(np.testing.assert_array_equal, variables, expected)
-    params = jax.tree.map(lambda leaf: leaf + 0.1, variables)  # a bias that is seen
-    y = layer.apply(params, x)
     assert y.dtype == (dtype or jnp.float32)
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(variables))
-    close(y, flax.apply(params, x), y.dtype)
+    close(y, expected_y, y.dtype)
 
 
 def test_the_transposed_convolution_doubles_the_size():

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,7 @@ def part_of(module):
     return rest[0] if head == "jaxgen" and rest else None
 
 
+@cache
 def imports():
     """All imports between two parts of the project: file, part, imported part."""
     found = []

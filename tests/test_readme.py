@@ -103,7 +103,7 @@ def test_the_library_example_trains_eight_seeds(capsys):
     assert names["images"].shape == (8, 16, 32, 32, 1)
     bounds = np.array(capsys.readouterr().out.strip(" []\n").split(), float)
     assert bounds.shape == (8,)
-    assert (bounds < 300).all()  # an untrained model is at 700
+    assert (bounds < 650).all()  # an untrained model is at 700
 
 
 def test_the_notebook_example_opens_a_run(tmp_path, monkeypatch):

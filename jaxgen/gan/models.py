@@ -91,7 +91,7 @@ class JoinedDense(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         x, y, kernel, bias = promote_dtype(x, y, kernel, bias, dtype=self.dtype)
         x_kernel, y_kernel = jnp.split(kernel, [x.shape[-1]])
-        return x @ x_kernel + y @ y_kernel + bias
+        return x @ x_kernel + y @ y_kernel + bias[None]
 
 
 def _embed(num_classes: int, dtype: Dtype | None) -> nn.Embed:

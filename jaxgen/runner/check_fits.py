@@ -19,9 +19,9 @@ NEARLY_FULL = 0.8
 def check_fits(
     train: Trainer, state: PyTree[jax.ShapeDtypeStruct], setup: Setup, key: Key[Array, "..."]
 ) -> str:
-    """A notice if training will nearly fill a device, from the compiled program; else empty.
+    """Return a notice if the compiled program nearly fills a device; otherwise an empty string.
 
-    Raises InputError that suggests a size that fits if it would exceed the device.
+    If it exceeds the device, raises an InputError that suggests a size that fits.
     """
     layout, shape, data = setup.layout, setup.shape, setup.data
     state = jax.tree.map(
@@ -38,7 +38,7 @@ def check_fits(
         )
     use = memory.memory_use(train.lower(state, resident, rows, key, np.int32(0)).compile())
     limit = memory.device_bytes()
-    notice = f"training takes {_size(use.total)} of the {_size(limit)} of each device"
+    notice = f"training needs {_size(use.total)} of the {_size(limit)} on each device"
     if use.total <= limit:
         return notice if use.total > NEARLY_FULL * limit else ""
     shared = _num_bytes(resident)

@@ -1,4 +1,4 @@
-"""From the command line to the options of a run."""
+"""Parse the command line into the options of a run."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ def defaults(
     data: DataOptions = DataOptions(),
     training: TrainingOptions = TrainingOptions(),
 ) -> Options:
-    """The default options of a recipe, except for a configuration and the given sections."""
+    """Return the default options of a recipe, with the given configuration and sections."""
     sweep = sweep_type(recipe.config, recipe.sweepable)()
     config = recipe.config() if config is None else config
     return Options(config, sweep, data=data, training=training)
@@ -27,11 +27,11 @@ def defaults(
 def parse(
     recipe: Recipe, default: Options, program: str, args: Sequence[str] | None = None
 ) -> Options:
-    """The options that the command line asks for, on top of `default`.
+    """Parse the command line, with `default` for options that it does not set.
 
-    With --resume, or with --init-from and a run, the defaults are those that the run recorded; the
-    weights in a PyTorch file imply the sizes of its networks. Raises InputError if a run cannot be
-    resumed as asked, and exits with code 2 for options that are not valid.
+    With --resume, or --init-from and a run, the recorded options are the defaults; with a PyTorch
+    file, the sizes of its networks are. Raises InputError if a run cannot be resumed with these
+    options, and exits with code 2 if an option is invalid.
     """
 
     def command_line(default: Options) -> Options:

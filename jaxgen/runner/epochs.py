@@ -1,4 +1,4 @@
-"""What an epoch has brought: the means of its steps, and its line in metrics.jsonl."""
+"""The metrics of an epoch: means over its steps, and its line in metrics.jsonl."""
 
 import math
 import time
@@ -16,7 +16,7 @@ from jaxgen.training.population import best_member, summarize
 from jaxgen.types import Mode
 
 Values = Mapping[str, np.ndarray]  # of each metric: [], or [members]
-Diverged = dict[int, int]  # members, and the step at which a metric was first not finite
+Diverged = dict[int, int]  # diverged members, and the step at which a metric was first not finite
 
 
 class Totals(NamedTuple):
@@ -27,7 +27,7 @@ class Totals(NamedTuple):
     seconds: float = 0.0
 
     def add(self, chunk: Chunk) -> "Totals":
-        """The totals with one more chunk."""
+        """Add a chunk to the totals."""
         metrics = {
             name: np.asarray(self.metrics.get(name, 0.0) + values.mean(axis=-1, dtype=float))
             for name, values in chunk.metrics.items()
@@ -35,24 +35,24 @@ class Totals(NamedTuple):
         return Totals(metrics, self.num_chunks + 1, self.seconds + chunk.seconds)
 
     def to_json(self) -> dict[str, object]:
-        """Exact JSON values, from which `from_json` restores the totals."""
+        """Convert to JSON values, from which `from_json` restores the totals exactly."""
         metrics = {name: total.tolist() for name, total in self.metrics.items()}
         return self._replace(metrics=metrics)._asdict()  # pyright: ignore[reportArgumentType]
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Totals":
-        """The totals that `to_json` recorded."""
+        """Restore the totals from the result of `to_json`."""
         metrics = {name: np.array(total, float) for name, total in values["metrics"].items()}
         return cls(metrics, values["num_chunks"], values["seconds"])
 
     @property
     def means(self) -> Values:
-        """Each metric averaged over the steps."""
+        """The mean of each metric over the steps."""
         return {name: np.asarray(x / self.num_chunks) for name, x in self.metrics.items()}
 
 
 def newly_diverged(chunk: Chunk, diverged: Diverged) -> dict[int, tuple[int, list[str]]]:
-    """The members that diverge in a chunk: the step, and the metrics that are not finite there.
+    """Find members that diverge in a chunk, with the step and the metrics that are not finite.
 
     A single run is member 0.
     """
@@ -70,7 +70,7 @@ def newly_diverged(chunk: Chunk, diverged: Diverged) -> dict[int, tuple[int, lis
 
 
 def diverged_before(steps: Int[np.ndarray, "*m"], records: list[Record]) -> Diverged:
-    """The members whose states are behind, with the step that the records name."""
+    """Find the members whose states are behind, with the step of divergence in the records."""
     behind = np.flatnonzero(steps < steps.max()).tolist()
     recorded = records[-1].get("diverged", {}) if records else {}
     return {member: recorded.get(str(member), int(steps[member])) for member in behind}
@@ -85,17 +85,18 @@ def make_record(
     best: str,
     mode: Mode,
 ) -> Record:
-    """The line of an epoch, counted from 1; epoch 0 is before the first update.
+    """Make the line of an epoch, counted from 1; epoch 0 is before the first update.
 
-    For a population each metric is a list, with null for members that have diverged, and there are
-    a `summary` of each and the `best_member`. Raises InputError if a metric is finite for nobody.
+    For a population, each metric is a list with null for members that have diverged, and there are
+    a `summary` of each metric and the `best_member`. Raises InputError if a metric is finite for no
+    member.
     """
     values = {f"train/{name}": np.array(value, float) for name, value in totals.means.items()}
     values |= {f"test/{name}": np.array(value, float) for name, value in test.items()}
     record: dict[str, object] = {
         "epoch": epoch,
         "step": step,
-        "seconds": round(totals.seconds, 3),  # of training alone
+        "seconds": round(totals.seconds, 3),  # of training only
         "time": round(time.time(), 3),
     }
     for member in diverged:
@@ -123,12 +124,12 @@ DIVERGED = (
 
 
 def score(record: Record, metric: str) -> float:
-    """The metric of a record; of a population, its mean."""
+    """Return a metric of a record; for a population, its mean."""
     return record["summary"][metric]["mean"] if "summary" in record else record[metric]
 
 
 def member_record(record: Record, member: int) -> Record:
-    """The record that one member of a population would have written as a single run."""
+    """Convert a record of a population to that of one member as a single run."""
     return {
         name: value[member] if isinstance(value, list) else value
         for name, value in record.items()
@@ -137,5 +138,5 @@ def member_record(record: Record, member: int) -> Record:
 
 
 def _json(x: float) -> float | None:
-    """JSON has no NaN."""
+    """Replace NaN and infinity, which JSON lacks, by None."""
     return x if math.isfinite(x) else None

@@ -1,4 +1,4 @@
-"""The end of a run: its result, curves and animation, and what it has reached."""
+"""The end of a run: its result, curves, animation and score."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from jaxgen.runs import directory, records
 
 def finish(setup: Setup, run_dir: Path, console: Console) -> None:
     """Write the result and the pictures of the whole run, and print its score."""
-    from jaxgen.pictures import curves  # imports matplotlib, which takes longer than --help may
+    from jaxgen.pictures import curves  # imports matplotlib, which would slow down --help
 
     recipe, options = setup.recipe, setup.options
     records.write_result(run_dir)

@@ -1,4 +1,4 @@
-"""One run on several processes: they join, one of them writes, and they wait for each other."""
+"""Coordination of the processes of a distributed run."""
 
 import jax
 import numpy as np
@@ -9,7 +9,7 @@ from jaxgen.runner.options import HardwareOptions
 
 
 def join(options: HardwareOptions) -> None:
-    """Make this process one of several if that is asked for; before anything asks for devices."""
+    """Connect the processes of a distributed run. Call it before devices are initialized."""
     if not options.distributed:
         return
     try:
@@ -23,12 +23,12 @@ def join(options: HardwareOptions) -> None:
 
 
 def is_writer() -> bool:
-    """Whether this process writes the records and the messages."""
+    """Return whether this process writes the records and the messages."""
     return jax.process_index() == 0
 
 
 def agree(number: int) -> int:
-    """The largest number that any process has; 0 if none has any. Every process must call it."""
+    """Return the largest number that any process passes. Every process must call it."""
     if jax.process_count() == 1:
         return number
     return int(multihost_utils.process_allgather(np.int32(number)).max())

@@ -1,4 +1,4 @@
-"""Open a run: its options, its state and its metrics, without its data."""
+"""Open a run with its options, state and metrics, but without its data."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ Pixels = UInt8[np.ndarray, "n h w c"]
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A run as it was at one of its checkpoints; of a population, all members or one of them."""
+    """A run at one of its checkpoints: a single run, a population or a member of one."""
 
     path: Path
     recipe: Recipe
@@ -36,7 +36,7 @@ class Run:
     step: int
     """The step of the checkpoint."""
     state: PyTree
-    """On one device; of a whole population with a leading member axis."""
+    """On one device; for a population, with a leading member axis."""
     metrics: list[Record]
     """The lines of metrics.jsonl up to the checkpoint."""
 
@@ -52,7 +52,7 @@ class Run:
         return num if num > 1 else None
 
     def member(self, index: int) -> "Run":
-        """One member of a population as a single run. Raises InputError if there is none."""
+        """Select one member of a population as a single run. Raises InputError if there is none."""
         if self.num_members is None:
             raise InputError(f"{self.path} is a single run: it has no members.")
         if not 0 <= index < self.num_members:
@@ -64,18 +64,18 @@ class Run:
             options=members(self.options)[index],
             state=state,
             step=step,
-            # after a member is frozen, its metrics are null
+            # the metrics of a member are null once it is frozen
             metrics=[member_record(r, index) for r in self.metrics if r["step"] <= step],
         )
 
     def sample(self, labels: int | Sequence[int], *, seed: int = 0) -> Images:
-        """Draw an image for each label or, given a number, that many images over all classes."""
+        """Draw an image for each label or, given a number, that many with labels of all classes."""
         if isinstance(labels, int):
             labels = [i % self.facts.num_classes for i in range(labels)]
         return self._call(self.learner.sample, np.array(labels, np.int32), jax.random.key(seed))
 
     def generate(self, z: Float[np.ndarray, "n d"], labels: Sequence[int] | None = None) -> Images:
-        """Draw an image for each latent, of the given labels or of class 0."""
+        """Generate an image from each latent, with the given labels or class 0."""
         labels = [0] * len(z) if labels is None else labels
         return self._call(self.learner.generate, np.array(labels, np.int32), np.asarray(z))
 
@@ -86,7 +86,7 @@ class Run:
     def encode(
         self, images: Pixels, *, seed: int = 0
     ) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n d"]]:
-        """Mean and log-variance of q(z | x). Raises InputError if the model has no encoder."""
+        """Compute mean and log-variance of q(z | x). Raises InputError if there is no encoder."""
         return self._call(self.learner.encode, images, jax.random.key(seed))
 
     def _call(self, function: Any, *args: Any) -> Any:
@@ -100,12 +100,11 @@ class Run:
 def load_run(
     path: str | Path, checkpoint: CheckpointChoice = "latest", recipe: Recipe | None = None
 ) -> Run:
-    """Open a run at its latest checkpoint, its best, or that of a given step.
+    """Open a run at its latest checkpoint, its best one, or that of a given step.
 
-    A population's best checkpoint is the one with the best mean of the metric. The data set is not
-    needed. `recipe` is needed only if it is neither built in nor registered. "latest" and "best"
-    pass over damaged checkpoints. Raises InputError if the directory is not a run, or has no such
-    checkpoint.
+    The best checkpoint of a population has the best mean of the metric over its members. "latest"
+    and "best" skip damaged checkpoints. Only a recipe that is neither built in nor registered must
+    be given. Raises InputError if the directory is not a run, or has no such checkpoint.
     """
     path = Path(path)
     recipe, options, facts = recorded.read(path, recipe)

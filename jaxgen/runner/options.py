@@ -12,7 +12,7 @@ from jaxgen.training.population import Strategy
 from jaxgen.types import CheckpointChoice
 
 SweepT = TypeVar("SweepT")
-NUM_SEEDS = 2**32  # JAX would take larger seeds modulo this
+NUM_SEEDS = 2**32  # JAX reduces larger seeds modulo this number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +30,7 @@ class DataOptions:
     """Smaller images are padded with black to this height and width."""
 
     def __post_init__(self) -> None:
-        require_positive(image_size=self.image_size)
+        require_positive(**{"--image-size": self.image_size})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,17 +47,17 @@ class TrainingOptions:
     """Train this many runs together, with consecutive seeds."""
 
     def __post_init__(self) -> None:
-        require_positive(batch_size=self.batch_size, num_seeds=self.num_seeds)
+        require_positive(**{"--batch-size": self.batch_size, "--num-seeds": self.num_seeds})
         if self.epochs is not None and self.epochs < 0:
-            raise InputError(f"epochs must be 0 or more, and is {self.epochs}.")
+            raise InputError(f"--epochs must be 0 or more, but is {self.epochs}.")
         last_seed = self.seed + self.num_seeds - 1
         if not 0 <= self.seed <= last_seed < NUM_SEEDS:
-            raise InputError(f"seed must be from 0 to {NUM_SEEDS - 1}, and is {last_seed}.")
+            raise InputError(f"--seed must be from 0 to {NUM_SEEDS - 1}, but is {last_seed}.")
 
 
 @dataclasses.dataclass(frozen=True)
 class OutputOptions:
-    """Where the run goes, and what it starts from."""
+    """The directory of the run, and its starting point."""
 
     run_dir: Path | None = None
     """Directory of the run; None: the next free one in runs/."""
@@ -66,25 +66,25 @@ class OutputOptions:
     resume: Path | None = None
     """Continue the run in this directory, bit-identical to a run that never stopped."""
     init_from: Path | None = None
-    """Start from the weights of this run or PyTorch file, with a new optimizer."""
+    """Start from the weights of this run or PyTorch file, with a new optimizer state."""
     checkpoint: CheckpointChoice = "latest"
     """Checkpoint of the run that --init-from names: latest, best, or a step."""
 
     def __post_init__(self) -> None:
         if self.resume is not None and (self.run_dir or self.overwrite or self.init_from):
             raise InputError(
-                f"--resume continues in {self.resume} itself: leave --run-dir, --overwrite and "
-                "--init-from out."
+                f"--resume continues in {self.resume} itself: omit --run-dir, --overwrite and "
+                "--init-from."
             )
 
 
 @dataclasses.dataclass(frozen=True)
 class HardwareOptions:
-    """Where the run is computed, which does not change its results beyond rounding."""
+    """The hardware of the run, which affects its results only by rounding."""
 
     strategy: Strategy | None = None
     """Members of a population side by side (vmap), one after the other (map), or spread over
-    devices (shard); None: the fastest here."""
+    devices (shard); None: the fastest on this hardware."""
     batch_devices: int = 1
     """Split each batch among this many devices."""
     data_mode: Literal["auto", "memory", "stream"] = "auto"
@@ -102,7 +102,7 @@ class HardwareOptions:
     """Number of this process, from 0."""
 
     def __post_init__(self) -> None:
-        require_positive(batch_devices=self.batch_devices)
+        require_positive(**{"--batch-devices": self.batch_devices})
         if not self.distributed and (self.coordinator, self.num_processes, self.process_id) != (
             None,
             None,
@@ -113,7 +113,7 @@ class HardwareOptions:
 
 @dataclasses.dataclass(frozen=True)
 class Options(Generic[ConfigT, SweepT]):
-    """Everything that a run can be asked for."""
+    """All options of a run."""
 
     config: tyro.conf.OmitArgPrefixes[ConfigT]
     sweep: SweepT

@@ -1,4 +1,4 @@
-"""The outcome of an epoch on the disk: pictures, then the checkpoint, then the line of metrics."""
+"""Save the outcome of an epoch: pictures, then the checkpoint, then the line of metrics."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -20,8 +20,8 @@ from jaxgen.training import checkpoint
 class Saver(NamedTuple):
     """Saves the epochs of a run, one at a time.
 
-    A state is written in the background. `finish` waits for it and commits it; only then the line
-    of its epoch is appended, so that a line never lacks its checkpoint.
+    A state is written in the background. `finish` waits for it and commits it, and only then
+    appends the line of its epoch, so that every line has its checkpoint.
     """
 
     setup: Setup
@@ -30,7 +30,7 @@ class Saver(NamedTuple):
     screen: Console
 
     def start(self, state: PyTree, record: Record, drawn: Drawn) -> Record:
-        """Draw the pictures, and start to save a state, which may be donated after this."""
+        """Draw the pictures, and start to save a state, which may be donated afterwards."""
         if hosts.is_writer():
             self.screen.print(f"epoch {record['epoch']:3d}  {self.setup.task.describe(record)}")
             self._draw(record, drawn)
@@ -49,7 +49,7 @@ class Saver(NamedTuple):
             records.append_metrics(self.run_dir, record)
 
     def save_interim(self, state: PyTree, step: int, totals: Totals) -> None:
-        """Save a state within an epoch, with the sums of the epoch so far; never the best."""
+        """Save a state within an epoch, with the totals so far; it is never the best checkpoint."""
         recipe, path = self.setup.recipe, directory.checkpoints_path(self.run_dir)
         checkpoint.save(self.checkpointer, path, step, state)
         extra = {"totals": totals.to_json()}
@@ -66,5 +66,6 @@ class Saver(NamedTuple):
                 who = f"member {member}: "
             directory.samples_path(place, 0).parent.mkdir(parents=True, exist_ok=True)
             setup.task.save_pictures(place, record["epoch"], own_drawn)
-            if trouble := setup.task.warn(own_record, own_drawn):
+            is_frozen = str(member) in record.get("diverged", {})
+            if not is_frozen and (trouble := setup.task.warn(own_record, own_drawn)):
                 self.screen.print(f"collapsed: {who}{trouble}", style="yellow")

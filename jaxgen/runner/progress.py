@@ -1,4 +1,4 @@
-"""Progress of training on the screen: a bar on a terminal, lines elsewhere."""
+"""The progress of training on the screen: a bar in a terminal, lines elsewhere."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ SECONDS_BETWEEN_LINES = 60
 
 
 class Reporter:
-    """Shows chunks as they are trained; `console` prints beside the bar."""
+    """Shows the progress of training after each chunk."""
 
     def __init__(self, progress: Progress, shape: EpochShape, num_epochs: int):
         self._progress, self._shape, self._num_epochs = progress, shape, num_epochs
@@ -28,9 +28,9 @@ class Reporter:
         self._last_line = time.monotonic()
 
     def show(self, chunk: Chunk, names: Sequence[str], frozen: frozenset[int]) -> None:
-        """Show the metrics of these names, averaged over the members that are not frozen.
+        """Show the named metrics, averaged over the members that are not frozen.
 
-        Without a terminal, only once a minute within an epoch.
+        Outside of a terminal, at most once a minute within an epoch.
         """
         status = describe(chunk, names, frozen, self._shape, self._num_epochs)
         self._progress.update(self._bar, completed=chunk.step, status=status)
@@ -44,7 +44,7 @@ class Reporter:
 
 @contextmanager
 def progress_bar(console: Console) -> Iterator[Progress]:
-    """The share done, a status and the time left; invisible without a terminal."""
+    """Show the share done, a status and the time left; nothing outside of a terminal."""
     columns = (
         BarColumn(bar_width=6),
         TextColumn("{task.fields[status]}"),
@@ -61,7 +61,7 @@ def describe(
     shape: EpochShape,
     num_epochs: int,
 ) -> str:
-    """Epoch, metrics and throughput of a chunk in one line."""
+    """Format the epoch, metrics and throughput of a chunk in one line."""
     num_members = np.atleast_1d(chunk.first_not_finite).size
     active = [member for member in range(num_members) if member not in frozen]
     rate = len(active) * shape.chunk_steps * shape.batch_size / chunk.seconds

@@ -1,4 +1,4 @@
-"""The options and facts of a run in its config.json."""
+"""The options and facts that a run records in its config.json."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from jaxgen.runs import config_file
 
 
 class Recorded(NamedTuple):
-    """What config.json says about a run."""
+    """The contents of config.json."""
 
     recipe: Recipe
     options: Options  # output and hardware are not recorded, and have their defaults
@@ -20,7 +20,7 @@ class Recorded(NamedTuple):
 
 
 def write(run_dir: Path, recipe: Recipe, options: Options, facts: Facts) -> None:
-    """Record everything that decides the results of a run."""
+    """Record everything that determines the results of a run."""
     sections = {
         "config": options.config,
         "sweep": options.sweep,
@@ -32,10 +32,10 @@ def write(run_dir: Path, recipe: Recipe, options: Options, facts: Facts) -> None
 
 
 def read(run_dir: Path, recipe: Recipe | None = None) -> Recorded:
-    """Read what a run was asked for.
+    """Read the recipe, options and facts of a run.
 
-    The recipe is found by its recorded name unless it is given. Raises InputError if the directory
-    is not a run, or one of another recipe.
+    Without `recipe`, it is found by its recorded name. Raises InputError if the directory is not a
+    run, or is a run of another recipe.
     """
     record = config_file.read_config(run_dir)
     name = record.get("recipe")
@@ -57,7 +57,7 @@ def read(run_dir: Path, recipe: Recipe | None = None) -> Recorded:
 
 
 def check_resumable(run_dir: Path, recorded: Options, options: Options) -> None:
-    """Raise InputError if options differ from the recorded ones that decide the results."""
+    """Raise InputError if options that determine the results differ from the recorded ones."""
 
     def fixed(options: Options) -> dict[str, object]:
         free = {"epochs", "data_dir", "manual_dir"}

@@ -23,7 +23,7 @@ NUM_FINGERPRINTED = 2**16  # images of a split, evenly spaced
 
 
 class DataSets(NamedTuple):
-    """The images of a run, on the host and of the size that the model sees."""
+    """The images of a run, on the host and padded to the size of the model's input."""
 
     name: str
     train: Batch
@@ -36,7 +36,7 @@ class Setup(NamedTuple):
     """A run that is ready to be started or resumed."""
 
     recipe: Recipe
-    options: Options  # complete: no data set or number of epochs is left open
+    options: Options  # with the data set and the number of epochs filled in
     facts: Facts
     task: Task
     data: DataSets
@@ -50,7 +50,7 @@ class Setup(NamedTuple):
 
 
 def prepare(recipe: Recipe, options: Options, console: Console) -> Setup:
-    """Load the data and build the task. Raises InputError for what cannot be done."""
+    """Load the data and build the task. Raises InputError if options cannot be fulfilled."""
     layout = choose_layout(options)
     sets = load_data(options.data, options.hardware.data_mode, console)
     num_images = len(sets.train.label)
@@ -102,7 +102,7 @@ def load_data(options: DataOptions, data_mode: str, console: Console) -> DataSet
 
 
 def fingerprint(sets: DataSets) -> str:
-    """A hash of labels, class names and images; of very large splits, of evenly spaced images."""
+    """Hash labels, class names and images; of very large splits, evenly spaced images."""
     digest = hashlib.sha256(repr(sets.class_names).encode())
     for split in (sets.train, sets.test):
         stride = -(-len(split.label) // NUM_FINGERPRINTED)
@@ -113,7 +113,7 @@ def fingerprint(sets: DataSets) -> str:
 
 
 def check_same_data(recipe: Recipe, options: Options, facts: Facts) -> Facts:
-    """The facts that the run to resume has recorded. Raises InputError if its data have changed."""
+    """Return the facts of the run to resume. Raises InputError if its data have changed."""
     assert options.output.resume is not None
     there = recorded.read(options.output.resume, recipe).facts
     if there.fingerprint != facts.fingerprint:
@@ -126,7 +126,7 @@ def check_same_data(recipe: Recipe, options: Options, facts: Facts) -> Facts:
 
 
 def choose_layout(options: Options) -> Layout:
-    """The layout of the run. Raises InputError if the devices cannot be divided as requested."""
+    """Choose the layout of a run. Raises InputError if the devices cannot be divided this way."""
     hardware, batch_size = options.hardware, options.training.batch_size
     num_members = len(members(options))
     if batch_size % hardware.batch_devices:
@@ -146,7 +146,7 @@ def choose_layout(options: Options) -> Layout:
     if jax.process_count() > 1 and layout.mesh.size < jax.device_count():
         raise InputError(
             f"{num_members} run(s) with each batch on {hardware.batch_devices} device(s) leave "
-            f"some of {jax.device_count()} devices idle, which several processes cannot: choose "
+            f"some of {jax.device_count()} devices idle, which a distributed run cannot: choose "
             "--num-seeds or --batch-devices that use all of them."
         )
     return layout

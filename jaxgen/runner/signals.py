@@ -1,4 +1,4 @@
-"""Signals that ask a run to stop, which saves it and exits with 128 + the signal."""
+"""Signals that ask a run to save its state and exit with code 128 + the signal."""
 
 import signal
 import threading
@@ -10,16 +10,16 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)  # SLURM sends the las
 
 
 class StopRequest:
-    """The signal that has arrived; 0 if none has."""
+    """The number of the signal that has been received; 0 if there is none."""
 
     number: int = 0
 
 
 @contextmanager
 def stop_requests() -> Iterator[StopRequest]:
-    """Note the first signal instead of obeying it; a second one has its usual effect.
+    """Record the first signal instead of handling it; a second one has its usual effect.
 
-    Outside of the main thread, where Python cannot handle signals, nothing is noted.
+    Outside of the main thread, where Python cannot handle signals, nothing is recorded.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():

@@ -1,4 +1,4 @@
-"""The start of a run: its directory, its compiled programs, and the state it starts from."""
+"""The start of a run: its directory, compiled programs and initial state."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -34,7 +34,7 @@ class Training(NamedTuple):
     evaluate: Evaluator
     state: PyTree
     totals: Totals
-    """Of an epoch that was interrupted."""
+    """The totals of an epoch that was interrupted."""
 
 
 def start_training(setup: Setup, run_dir: Path, screen: Console) -> Training:
@@ -52,11 +52,10 @@ def start_training(setup: Setup, run_dir: Path, screen: Console) -> Training:
 
 
 def starting_state(setup: Setup, run_dir: Path, screen: Console) -> tuple[PyTree, Totals]:
-    """The latest state of the run to resume, or the state before the first update.
+    """Restore the latest state of the run to resume, or create the state of a new run.
 
-    With it come the totals of an epoch that was interrupted.
-
-    Raises InputError if the run cannot be resumed, or is finished.
+    Also returns the totals of an epoch that was interrupted. Raises InputError if the run cannot be
+    resumed, or is finished.
     """
     weights = initial_weights(setup)
     if weights is not None and weights.notice:
@@ -66,7 +65,7 @@ def starting_state(setup: Setup, run_dir: Path, screen: Console) -> tuple[PyTree
     if setup.options.output.resume is None:
         return state, Totals()
     if not checkpoint.steps(path) and not records.read_metrics(run_dir):
-        return state, Totals()  # it was stopped before its first checkpoint
+        return state, Totals()  # it stopped before its first checkpoint
     step, damaged = checkpoint.find_step(path, "latest", setup.recipe.mode)
     for _, reason in damaged:
         screen.print(f"{reason}: using the checkpoint of step {step}", style="yellow")
@@ -76,14 +75,14 @@ def starting_state(setup: Setup, run_dir: Path, screen: Console) -> tuple[PyTree
         raise InputError(f"{run_dir} is finished: ask for more --epochs to continue it.")
     if (planned := setup.facts.num_epochs) < num_epochs:
         screen.print(
-            f"beyond the {planned} epochs planned at the start, schedules stay at their last value"
+            f"After the {planned} epochs planned at the start, schedules keep their last value."
         )
     extra = checkpoint.read_extra(path, step)
     return state, Totals.from_json(extra["totals"]) if "totals" in extra else Totals()
 
 
 def choose_directory(options: OutputOptions, name: str) -> Path:
-    """The directory of the run to resume, or of a new run. Raises InputError if it is taken."""
+    """Choose the directory of a resumed or a new run. Raises InputError if it is taken."""
     if options.resume is not None:
         return options.resume
     run_dir = options.run_dir or directory.next_free(Path("runs"), name)
@@ -112,7 +111,7 @@ def create_directory(setup: Setup, run_dir: Path, step: int, screen: Console) ->
 
 
 def resident_data(setup: Setup) -> Batch | loop.Stream:
-    """The training images on the devices, or a stream of them."""
+    """Put the training images on the devices, or stream them."""
     layout, train = setup.layout, setup.data.train
     if setup.data.is_streamed:
         return stream(train, run_keys(setup).order, setup.shape, layout)
@@ -120,7 +119,7 @@ def resident_data(setup: Setup) -> Batch | loop.Stream:
 
 
 def make_evaluator(setup: Setup, keys: loop.RunKeys) -> Evaluator:
-    """Compile the evaluation and the drawing of a state; both return to the host."""
+    """Jit the evaluation and the drawing of a state; both return arrays on the host."""
     layout, task, data = setup.layout, setup.task, setup.data
     aux = None
     if task.prepare_evaluation is not None:

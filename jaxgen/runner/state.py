@@ -15,13 +15,13 @@ from jaxgen.training.loop import RunKeys, split_run_key
 
 
 def run_keys(setup: Setup, sharding: NamedSharding | None = None) -> RunKeys:
-    """The streams of randomness; without a sharding, this process's own copy."""
+    """Derive the PRNG keys of all members; without a sharding, as this process's own copy."""
     keys = jax.jit(setup.layout.lift(_keys, (0,)), out_shardings=sharding)
     return keys(_seeds(setup))
 
 
 def initial_state(setup: Setup, networks: dict[str, PyTree] | None = None) -> PyTree:
-    """The state before the first update; all members start at `networks` if they are given."""
+    """Create the state before the first update; all members start at `networks` if given."""
 
     def init(seed: Array, hypers: Any, networks: dict[str, PyTree] | None) -> PyTree:
         state = setup.task.learner.init(_keys(seed).init, hypers)
@@ -36,12 +36,14 @@ def initial_state(setup: Setup, networks: dict[str, PyTree] | None = None) -> Py
 
 
 def initial_weights(setup: Setup) -> Weights | None:
-    """The weights that --init-from names, if it does."""
+    """Load the weights that --init-from names; None without it."""
     output, recipe = setup.options.output, setup.recipe
     if output.init_from is None:
         return None
     if recipe.networks is None:
-        raise InputError(f"The recipe {recipe.name} cannot start from weights.")
+        raise InputError(
+            f"The recipe {recipe.name} cannot start from weights: define its networks."
+        )
     hypers = recipe.hypers(setup.options.config)
     state = jax.eval_shape(setup.task.learner.init, jax.random.key(0), hypers)
     like = recipe.networks.get(state)

@@ -1,4 +1,4 @@
-"""The members of a population: ordinary options that differ in a few numbers."""
+"""The members of a population: options of single runs that differ in seeds and swept values."""
 
 import dataclasses
 import functools
@@ -12,11 +12,11 @@ from jaxgen.runner.options import Options
 
 @functools.cache
 def sweep_type(config: type, sweepable: tuple[str, ...]) -> type:
-    """A dataclass with a tuple of values for each of a configuration's sweepable options."""
+    """Create a dataclass that has a tuple of values for each sweepable option."""
     hints = get_type_hints(config)
 
     def field(name: str) -> tuple[str, Any, Any]:
-        text = f"Values in place of --{name.replace('_', '-')}."
+        text = f"Values of --{name.replace('_', '-')} to sweep over."
         return name, Annotated[tuple[hints[name], ...], tyro.conf.arg(help=text)], ()
 
     return dataclasses.make_dataclass(
@@ -24,13 +24,13 @@ def sweep_type(config: type, sweepable: tuple[str, ...]) -> type:
         map(field, sweepable),
         frozen=True,
         namespace={
-            "__doc__": "Train a population with a member for each value; lists are crossed."
+            "__doc__": "Train a population with a member for each combination of these values."
         },
     )
 
 
 def members(options: Options) -> list[Options]:
-    """The options of each member: all values of the sweep crossed and, for each, all seeds.
+    """List the options of each member: all combinations of the sweep, each with all seeds.
 
     Raises InputError for values that the configuration rejects.
     """
@@ -49,13 +49,13 @@ def members(options: Options) -> list[Options]:
 
 
 def differences(options: Options) -> list[dict[str, float]]:
-    """The swept values of each member."""
+    """List the swept values of each member."""
     names = _axes(options)
     return [{name: getattr(m.config, name) for name in names} for m in members(options)]
 
 
 def settings(options: Options) -> dict[str, list[int]]:
-    """The members of each setting of the sweep, which differ only by their seed."""
+    """Group the members by setting of the sweep; within a group only seeds differ."""
     groups: dict[str, list[int]] = {}
     for member, values in enumerate(differences(options)):
         name = ", ".join(f"{name} {value:g}" for name, value in values.items())

@@ -12,9 +12,9 @@ from jaxgen.training.population import summarize
 
 
 def members_table(record: Record, options: Options, metric: str) -> Table:
-    """What each member has reached, the best one in bold.
+    """Tabulate the results of the members, the best one in bold.
 
-    Below, for each setting of the sweep, mean and standard deviation over its seeds.
+    Further rows hold mean and standard deviation over the seeds of each setting of the sweep.
     """
     swept, values = differences(options), np.array(record[metric], float)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")

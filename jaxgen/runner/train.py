@@ -33,9 +33,9 @@ from jaxgen.training import checkpoint, loop
 def train(recipe: Recipe, options: Options) -> Path:
     """Start or resume a run, train it to its last epoch, and return its directory.
 
-    Raises InputError for what cannot be done, before the run directory is created if possible, and
-    if training diverges: in a population, all members. On a signal to stop it saves the state, and
-    raises SystemExit with 128 + the signal.
+    Raises InputError if options cannot be fulfilled, where possible before the run directory is
+    created, and if training diverges for all members. A signal to stop saves the state and raises
+    SystemExit with code 128 + the signal.
     """
     hosts.join(options.hardware)
     if options.hardware.compilation_cache:
@@ -107,7 +107,7 @@ def train_epochs(
 
 
 def hold(run_dir: Path) -> contextlib.AbstractContextManager[None]:
-    """Hold the lock of the run, once for all processes of a distributed run."""
+    """Hold the lock of a run; in a distributed run, only the writer holds it."""
     return lock.hold(run_dir) if hosts.is_writer() else contextlib.nullcontext()
 
 
@@ -119,14 +119,14 @@ def outcome(
     results: tuple[Values, Drawn],
     diverged: Diverged,
 ) -> tuple[epochs.Record, Drawn]:
-    """The record of an epoch, and the arrays of its pictures."""
+    """Make the record of an epoch; also return the arrays of its pictures."""
     recipe, (test, drawn) = setup.recipe, results
     record = epochs.make_record(epoch, step, totals, test, diverged, recipe.best, recipe.mode)
     return record, drawn
 
 
 def check_divergence(chunk: loop.Chunk, diverged: Diverged, screen: Console) -> Diverged:
-    """Name the members that a chunk has frozen. Raises InputError if none is left."""
+    """Report the members that a chunk has frozen. Raises InputError if none is left."""
     num_members = np.atleast_1d(chunk.first_not_finite).size
     for member, (step, names) in epochs.newly_diverged(chunk, diverged).items():
         diverged = diverged | {member: step}

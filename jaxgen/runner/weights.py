@@ -25,7 +25,7 @@ class Weights(NamedTuple):
 
 
 def implied_options(recipe: Recipe, default: Options, source: Path) -> Options:
-    """`default` with what the weights imply: a run's configuration and data, or a file's sizes."""
+    """Update `default` by the configuration and data of a run, or the sizes in a file."""
     if source.is_dir():
         run = recorded.read(source, recipe)
         return dataclasses.replace(default, config=run.options.config, data=run.options.data)
@@ -43,7 +43,7 @@ def load_weights(
     source: Path,
     checkpoint: CheckpointChoice,
 ) -> Weights:
-    """Read the variables of the networks, of the shapes of `like`.
+    """Load the variables of the networks, whose shapes are those of `like`.
 
     Raises InputError if the source cannot be read, or if its weights do not fit the options.
     """
@@ -59,10 +59,12 @@ def load_weights(
             notice,
         )
     if recipe.networks is None:
-        raise InputError(f"The recipe {recipe.name} cannot start from weights.")
+        raise InputError(
+            f"The recipe {recipe.name} cannot start from weights: define its networks."
+        )
     run = load_run(source, checkpoint, recipe)
     if run.num_members is not None:
-        raise InputError(f"{source} is a population: take one member with jaxgen extract first.")
+        raise InputError(f"{source} is a population: use `jaxgen extract` on one member first.")
     networks = recipe.networks.get(run.state)
     for name in like.keys() & networks.keys():
         ours, theirs = (
@@ -75,18 +77,20 @@ def load_weights(
             k = differing[0]
             raise InputError(
                 f"The weights of {source} do not fit these options: {name}{k} has shape "
-                f"{theirs.get(k)} there, {ours.get(k)} here."
+                f"{theirs.get(k)} there, {ours.get(k)} here. Use the options of that run."
             )
     return Weights({name: networks[name] for name in like.keys() & networks.keys()})
 
 
 def _torch_names(recipe: Recipe) -> TorchNames:
     if recipe.torch_names is None or recipe.networks is None:
-        raise InputError(f"The recipe {recipe.name} has no names for PyTorch weights.")
+        raise InputError(
+            f"The recipe {recipe.name} cannot read PyTorch weights: define its torch_names."
+        )
     return recipe.torch_names
 
 
 def _read_file(recipe: Recipe, path: Path) -> tuple[dict[str, StateDict], str]:
-    """The state dict of each network in a file, and a notice for the user."""
+    """Read the state dict of each network in a file; also return a notice for the user."""
     weights = files.load(path)
     return _torch_names(recipe).split(weights.arrays), weights.notice

@@ -1,1 +1,1 @@
-"""What a run leaves on the disk."""
+"""The files of a run: configuration, metrics, environment and caches."""

@@ -13,12 +13,12 @@ from jaxtyping import PyTree
 
 
 def cache_dir() -> Path:
-    """The directory of everything that can be computed again."""
+    """Return the directory for results that can be recomputed."""
     return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "jaxgen"
 
 
 def path_for(kind: str, key: str) -> Path:
-    """The file of a cached result; `key` says all that it depends on."""
+    """Return the file of a cached result; `key` identifies everything that it depends on."""
     return cache_dir() / f"{kind}-{hashlib.sha256(key.encode()).hexdigest()[:24]}.msgpack"
 
 
@@ -29,11 +29,11 @@ def keep_compiled_programs() -> None:
 
 
 def load_or_compute(path: Path, compute: Callable[[], PyTree]) -> PyTree:
-    """The tree of dicts and arrays in a file; computed and written there if there is none.
+    """Load a tree of dicts and arrays from a file, or compute it and write it there.
 
-    The file starts with a checksum: a damaged one is computed again. It is written atomically, so
-    that processes that compute it at the same time do no harm. A file that cannot be written is
-    skipped with a warning.
+    The file starts with a checksum, and is recomputed if it is damaged. It is written atomically,
+    so that several processes may compute it at the same time. If it cannot be written, a warning
+    is issued.
     """
     cached = _load(path)
     if cached is not None:
@@ -46,7 +46,9 @@ def load_or_compute(path: Path, compute: Callable[[], PyTree]) -> PyTree:
         unfinished.write_bytes(hashlib.sha256(data).digest() + data)
         unfinished.replace(path)
     except OSError as error:
-        warnings.warn(f"{path} cannot be written, and is skipped: {error.strerror}", stacklevel=2)
+        warnings.warn(
+            f"{path} cannot be written ({error.strerror}): it will be computed again.", stacklevel=2
+        )
         if unfinished.exists():
             unfinished.unlink()
     return tree

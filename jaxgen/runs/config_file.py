@@ -25,7 +25,7 @@ def write_config(run_dir: Path, recipe: str, sections: Mapping[str, object]) -> 
 
 
 def read_config(run_dir: Path) -> dict[str, object]:
-    """The JSON object in config.json. Raises InputError if it is not one of this format."""
+    """Read the JSON object in config.json. Raises InputError if it has another format."""
     path = config_path(run_dir)
     try:
         record = json.loads(path.read_text())
@@ -43,7 +43,7 @@ def read_config(run_dir: Path) -> dict[str, object]:
 
 
 def section(run_dir: Path, record: Mapping[str, object], name: str, kind: type[T]) -> T:
-    """One section of config.json as its dataclass. Raises InputError that names what is wrong."""
+    """Read a section of config.json as its dataclass. Raises an InputError that names the fault."""
     where = f"{config_path(run_dir)}: {name}"
     if name not in record:
         raise InputError(f"{where} is missing.")
@@ -53,7 +53,7 @@ def section(run_dir: Path, record: Mapping[str, object], name: str, kind: type[T
 
 
 def encode(value: object) -> object:
-    """A dataclass, and whatever its fields hold, as JSON values."""
+    """Convert a dataclass, with the values of its fields, to JSON values."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Path):
@@ -64,7 +64,7 @@ def encode(value: object) -> object:
 
 
 def decode(kind: object, value: object, where: str) -> object:
-    """JSON values as an instance of a type: the inverse of `encode`.
+    """Convert JSON values to an instance of a type; inverts `encode`.
 
     Raises InputError for values of other types, and for unknown or missing fields.
     """

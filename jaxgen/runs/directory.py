@@ -20,49 +20,49 @@ GLOB_CHARACTERS = "[]*?"
 
 
 def config_path(run_dir: Path) -> Path:
-    """The recipe, its options, and the facts about the data: a JSON object."""
+    """Return the path of the recipe, its options and the facts about the data: a JSON object."""
     return run_dir / "config.json"
 
 
 def environment_path(run_dir: Path) -> Path:
-    """Software and hardware: a JSON list, one entry per start."""
+    """Return the path of the software and hardware: a JSON list, one entry per start."""
     return run_dir / "environment.json"
 
 
 def metrics_path(run_dir: Path) -> Path:
-    """One JSON object per epoch."""
+    """Return the path of the metrics: one JSON object per epoch."""
     return run_dir / "metrics.jsonl"
 
 
 def result_path(run_dir: Path) -> Path:
-    """The outcome of a finished run: a JSON object."""
+    """Return the path of the outcome of a finished run: a JSON object."""
     return run_dir / "result.json"
 
 
 def checkpoints_path(run_dir: Path) -> Path:
-    """Orbax's directory of states."""
+    """Return the directory of the checkpoints."""
     return run_dir / "checkpoints"
 
 
 def samples_path(run_dir: Path, epoch: int) -> Path:
-    """The grid of samples after an epoch, counted from 1; 0 is before the first."""
+    """Return the path of the samples after an epoch, counted from 1; 0 is before the first."""
     return run_dir / "samples" / f"epoch_{epoch:04d}.png"
 
 
 def member_path(run_dir: Path, member: int) -> Path:
-    """The pictures of one member of a population."""
+    """Return the directory of the pictures of one member of a population."""
     return run_dir / "members" / str(member)
 
 
 def picture_directories(run_dir: Path, num_members: int | None) -> list[Path]:
-    """The directory of a run's pictures, or that of each member of a population."""
+    """List the directory of a run's pictures, or those of the members of a population."""
     if num_members is None:
         return [run_dir]
     return [member_path(run_dir, member) for member in range(num_members)]
 
 
 def next_free(parent: Path, name: str) -> Path:
-    """`parent/name-1`, or the first number that is not taken."""
+    """Return `parent/name-1`, or the path with the first number that is not taken."""
     number = 1
     while (parent / f"{name}-{number}").exists():
         number += 1
@@ -72,8 +72,8 @@ def next_free(parent: Path, name: str) -> Path:
 def check_free(run_dir: Path, *, overwrite: bool) -> None:
     """Raise InputError if a run cannot be created here.
 
-    Nothing may exist at this path but, with `overwrite`, another run. Orbax expands glob characters
-    when it restores a checkpoint, so that it could never restore from a path that contains them.
+    The path must not exist or, with `overwrite`, may be another run. Orbax expands glob characters
+    when it restores a checkpoint, and cannot restore from a path that contains them.
     """
     if found := sorted(set(GLOB_CHARACTERS) & set(str(run_dir.absolute()))):
         raise InputError(
@@ -88,7 +88,9 @@ def check_free(run_dir: Path, *, overwrite: bool) -> None:
             "or delete it with --overwrite."
         )
     if not config_path(run_dir).is_file():
-        raise InputError(f"{run_dir} is not a run, so --overwrite does not delete it.")
+        raise InputError(
+            f"{run_dir} is not a run, so --overwrite does not delete it: choose another --run-dir."
+        )
 
 
 def create(run_dir: Path, *, overwrite: bool) -> None:
@@ -99,7 +101,9 @@ def create(run_dir: Path, *, overwrite: bool) -> None:
     try:
         run_dir.mkdir(parents=True)
     except FileExistsError:
-        raise InputError(f"{run_dir} was created by another process: choose another.") from None
+        raise InputError(
+            f"{run_dir} was created by another process: choose another --run-dir."
+        ) from None
 
 
 def write_text(path: Path, text: str) -> None:

@@ -19,7 +19,7 @@ PACKAGES = ("jaxgen", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "num
 
 
 def environment() -> dict[str, object]:
-    """Versions, devices, commit and command of this process."""
+    """Describe this process: versions, devices, commit and command."""
     device = jax.devices()[0]
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -36,14 +36,14 @@ def environment() -> dict[str, object]:
 
 
 def record_start(run_dir: Path, **details: object) -> None:
-    """Append this process, and `details` of the run."""
+    """Append a description of this process, with `details` of the run."""
     starts = read_starts(run_dir) if environment_path(run_dir).exists() else []
     text = json.dumps([*starts, environment() | details], indent=2) + "\n"
     write_text(environment_path(run_dir), text)
 
 
 def read_starts(run_dir: Path) -> list[dict[str, object]]:
-    """The entry of each start. Raises InputError if the file is missing or damaged."""
+    """Read the entry of each start. Raises InputError if the file is missing or damaged."""
     path = environment_path(run_dir)
     try:
         starts = json.loads(path.read_text())
@@ -57,7 +57,7 @@ def read_starts(run_dir: Path) -> list[dict[str, object]]:
 
 
 def _commit() -> str | None:
-    """The commit of the source, with `+` if it has been changed; None outside of a clone."""
+    """Return the commit of the source, with `+` if it was modified; None outside of a clone."""
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
         commit = subprocess.run(

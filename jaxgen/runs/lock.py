@@ -1,7 +1,7 @@
-"""The lock of a run directory, which one process at a time may write to.
+"""The lock of a run directory: only one process at a time may write to it.
 
-The operating system releases the lock of a process that dies. Other hosts may not see it on a
-network file system, so the file also names its holder, whose heartbeat keeps it recent.
+The operating system releases the lock of a process that dies. On a network file system, other
+hosts may not see the lock, so the file also names its holder, whose heartbeat keeps it recent.
 """
 
 import fcntl
@@ -22,13 +22,13 @@ STALE_SECONDS = 300
 
 
 def lock_path(run_dir: Path) -> Path:
-    """The file that the holder locks."""
+    """Return the path of the file that the holder locks."""
     return run_dir / "lock.json"
 
 
 @contextmanager
 def hold(run_dir: Path) -> Iterator[None]:
-    """Hold the lock of a run. Raises InputError that names the process that holds it."""
+    """Hold the lock of a run. Raises an InputError that names the process that already holds it."""
     path = lock_path(run_dir)
     with path.open("a+") as file:
         try:

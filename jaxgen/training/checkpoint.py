@@ -1,9 +1,8 @@
 """Save and restore training states: the latest two, and the best.
 
 The state of step N is the directory `N`, which Orbax writes. The manifest `N.json` beside it
-commits the checkpoint once that is done: it holds the score, and the digests of all files of the
-state and of its own content. A state without a manifest, or one that does not match it, does not
-count.
+commits the checkpoint after that: it holds the score, and the digests of all files of the state
+and of its own content. A state is ignored if its manifest is missing or does not match.
 """
 
 import hashlib
@@ -32,21 +31,21 @@ class Damaged(NamedTuple):
 
 
 def open_checkpointer() -> ocp.StandardCheckpointer:
-    """Orbax's writer of states, which works in the background; use it in a `with` block."""
+    """Create Orbax's background writer of states, for use in a `with` block."""
     return ocp.StandardCheckpointer()
 
 
 def save(checkpointer: ocp.StandardCheckpointer, directory: Path, step: int, state: PyTree) -> None:
-    """Start to save `state`, which may be donated as soon as this returns; `commit` completes it.
+    """Start to write `state`, which may be donated on return; `commit` completes the checkpoint.
 
     Raises InputError if the disk is too full.
     """
     size = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
     directory.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(directory).free
-    if free < 2 * size:  # the previous checkpoint may still be in the course of being written
+    if free < 2 * size:  # the previous checkpoint may still be being written
         raise InputError(
-            f"The disk of {directory} has {free / 1e6:.0f} MB left, too few for a checkpoint of "
+            f"The disk of {directory} has {free / 1e6:.0f} MB left, too little for a checkpoint of "
             f"{size / 1e6:.0f} MB: free some space, then continue with --resume."
         )
     checkpointer.save(_state_path(directory, step), state, force=True)
@@ -60,9 +59,9 @@ def commit(
     mode: Mode,
     extra: Mapping[str, object] | None = None,
 ) -> None:
-    """Wait until a state is written, make it count, and delete those that are no longer needed.
+    """Wait until a state is written, commit it, and delete checkpoints that are no longer needed.
 
-    A score of NaN is never the best. `extra` are JSON values that belong to the state.
+    A score of NaN is never the best. `extra` holds JSON values to record with the state.
     """
     checkpointer.wait_until_finished()
     if jax.process_index() != 0:
@@ -77,12 +76,12 @@ def commit(
 
 
 def steps(directory: Path) -> list[int]:
-    """The steps of all checkpoints that were committed, damaged or not, in order."""
+    """List the steps of all committed checkpoints, damaged or not, in order."""
     return sorted(int(path.stem) for path in directory.glob("*.json") if path.stem.isdigit())
 
 
 def damage(directory: Path, step: int) -> str:
-    """What is wrong with the files of a checkpoint; an empty string if nothing is."""
+    """Describe the damage to the files of a checkpoint; an empty string if there is none."""
     path = _manifest_path(directory, step)
     try:
         manifest = json.loads(path.read_text())
@@ -101,13 +100,13 @@ def damage(directory: Path, step: int) -> str:
 
 
 def find_step(directory: Path, choice: CheckpointChoice, mode: Mode) -> tuple[int, list[Damaged]]:
-    """The step of the latest, the best or a given checkpoint, and those passed over as damaged.
+    """Find the step of the latest, the best or a given checkpoint; also return damaged ones.
 
     Raises InputError if there is none that can be used. Deletes nothing.
     """
     available = steps(directory)
     if not available:
-        raise InputError(f"{directory} holds no checkpoint.")
+        raise InputError(f"{directory} holds no checkpoint: start a new run.")
     if isinstance(choice, int) and choice not in available:
         raise InputError(
             f"{directory} holds no checkpoint of step {choice}, only of "
@@ -129,12 +128,12 @@ def find_step(directory: Path, choice: CheckpointChoice, mode: Mode) -> tuple[in
 
 
 def read_extra(directory: Path, step: int) -> Mapping[str, Any]:
-    """The JSON values that `commit` was given with a state."""
+    """Read the JSON values that `commit` recorded with a state."""
     return json.loads(_manifest_path(directory, step).read_text())["extra"]
 
 
 def restore(directory: Path, step: int, like: PyTree) -> PyTree:
-    """The state of a step, bit for bit, with the structure and sharding of `like`.
+    """Restore the state of a step, bit for bit, with the structure and sharding of `like`.
 
     `like` holds arrays or `ShapeDtypeStruct`s. Raises InputError if shapes or structure differ.
     """
@@ -149,7 +148,7 @@ def restore(directory: Path, step: int, like: PyTree) -> PyTree:
 
 
 def _prune(directory: Path, mode: Mode) -> None:
-    """Keep the latest two checkpoints and the best; others stop counting, then go."""
+    """Delete all but the latest two checkpoints and the best, manifests first."""
     committed = steps(directory)
     scores = {step: _score(directory, step) for step in committed}
     finite = [step for step in committed if np.isfinite(scores[step])]
@@ -169,7 +168,7 @@ def _manifest_path(directory: Path, step: int) -> Path:
 
 
 def _score(directory: Path, step: int) -> float:
-    """The score of a checkpoint; NaN if it cannot be read."""
+    """Read the score of a checkpoint; NaN if it is unreadable."""
     try:
         return float(json.loads(_manifest_path(directory, step).read_text())["score"])
     except (OSError, ValueError, TypeError, KeyError):
@@ -177,7 +176,7 @@ def _score(directory: Path, step: int) -> float:
 
 
 def _digests(path: Path) -> dict[str, str]:
-    """The SHA-256 of every file below a directory."""
+    """Compute the SHA-256 of every file below a directory."""
     return {
         str(file.relative_to(path)): hashlib.sha256(file.read_bytes()).hexdigest()
         for file in sorted(path.rglob("*"))
@@ -190,7 +189,7 @@ def _digest_of(manifest: dict[str, object]) -> str:
 
 
 def _abstract(leaf: jax.Array | jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
-    """The target of a leaf; without a sharding, on one device."""
+    """Return the restore target of a leaf, on one device if it has no sharding."""
     sharding = leaf.sharding or jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 

@@ -35,7 +35,7 @@ def reparameterize(
 ) -> Float[Array, "k b d"]:
     """Sample z = mean + std * eps with eps ~ N(0, I), `num_samples` times (course, eq. 1)."""
     eps = jax.random.normal(key, (num_samples, *mean.shape), mean.dtype)
-    return mean + jnp.exp(0.5 * logvar) * eps
+    return mean[None] + jnp.exp(0.5 * logvar)[None] * eps
 
 
 class ConvVAE(nn.Module):

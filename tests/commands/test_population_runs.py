@@ -111,7 +111,7 @@ def test_a_member_that_does_not_exist_is_named(population, monkeypatch, capsys, 
 @pytest.mark.parametrize(
     ("options", "hint"),
     [
-        (["--num-seeds", "0"], "num_seeds must be positive"),
+        (["--num-seeds", "0"], "--num-seeds must be positive"),
         (["--sweep.learning-rate", "0"], "--learning-rate must be positive"),
         (["--sweep.kl-weight", "-1"], "--kl-weight must be 0 or more"),
         (["--strategy", "map"], "this is a single run: ask for more with --num-seeds"),

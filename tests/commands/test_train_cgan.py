@@ -82,7 +82,7 @@ def test_pictures_have_a_row_for_each_class_and_an_animation(finished):
     for epoch in (1, 2):
         assert imread(directory.samples_path(run_dir, epoch)).shape[:2] == (676, 676)
     with Image.open(run_dir / "training.gif") as animation:
-        assert animation.n_frames == 2
+        assert animation.n_frames == 2  # pyright: ignore[reportAttributeAccessIssue]
     assert imread(run_dir / "curves.png")[..., :3].std() > 0.05
 
 
@@ -114,7 +114,7 @@ def test_members_equal_single_runs_and_a_diverging_one_affects_no_other(finished
     ]
     assert pictures[0].read_bytes() == pictures[1].read_bytes()
     with Image.open(directory.member_path(run_dir, 1) / "training.gif") as animation:
-        assert animation.n_frames == 2
+        assert animation.n_frames == 2  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @pytest.mark.parametrize(

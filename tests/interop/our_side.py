@@ -30,8 +30,9 @@ def model_for(state_dict):
 
 
 def entries_of(model):
-    names = vae_names if isinstance(model, ConvVAE | MLPVAE) else gan_names
-    return names.entries(model)
+    if isinstance(model, ConvVAE | MLPVAE):
+        return vae_names.entries(model)
+    return gan_names.entries(model)
 
 
 def variables_like(model):

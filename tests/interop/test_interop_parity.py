@@ -123,7 +123,7 @@ def test_both_networks_of_a_gan_agree_after_ten_adam_steps_in_float64():
         networks, models, variables = zip(
             *(theirs.pair(SMALL[name], torch.float64) for name in names), strict=True
         )
-        learner = cgan(*models, gan_objectives.least_squares())
+        learner = cgan(models[0], models[1], gan_objectives.least_squares())
         state = jax.eval_shape(learner.init, KEY, GANHypers())
         state = state._replace(
             generator=start(state.generator, variables[0]),

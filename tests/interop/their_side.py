@@ -15,6 +15,8 @@ def pair(make_network, dtype):
     network = make_network().to(dtype)
     for module in network.modules():
         if isinstance(module, BATCH_NORMS):
+            assert module.running_mean is not None
+            assert module.running_var is not None
             for tensor in (module.weight.data, module.running_var):
                 tensor.uniform_(0.5, 2)
             for tensor in (module.bias.data, module.running_mean):
@@ -53,11 +55,11 @@ def count_normalized(network):
     counts = {}
     for name, module in network.named_modules():
         if isinstance(module, BATCH_NORMS):
-            module.register_forward_hook(
-                lambda module, inputs, out, name=name: counts.update(
-                    {name: out.numel() // out.shape[1]}
-                )
-            )
+
+            def count(module, inputs, output, name=name):
+                counts[name] = output.numel() // output.shape[1]
+
+            module.register_forward_hook(count)
     return counts
 
 
@@ -67,6 +69,6 @@ def biases_before_norms(network):
         f"{name}.{position}.bias"
         for name, module in network.named_modules()
         if isinstance(module, torch.nn.Sequential)
-        for position, after in enumerate(module[1:])
+        for position, after in enumerate(list(module)[1:])
         if isinstance(after, BATCH_NORMS)
     }

@@ -50,7 +50,7 @@ def evaluate(closed: ClosedJaxpr, args: Sequence[Value], uses: Uses) -> list[Val
     }
 
     def read(atom: Any) -> Value:
-        return jnp.asarray(atom.val, atom.aval.dtype) if isinstance(atom, Literal) else values[atom]
+        return jnp.asarray(atom.val) if isinstance(atom, Literal) else values[atom]
 
     for equation in jaxpr.eqns:
         outputs = evaluate_equation(equation, [read(atom) for atom in equation.invars], uses)
@@ -93,10 +93,11 @@ def evaluate_scan(params: dict[str, Any], args: list[Value], uses: Uses) -> list
 
 
 def record(name: str, args: list[Value], uses: Uses) -> None:
-    assert all_known(args), f"{name} depends on values that are not followed"
-    keys = list(map(tuple, np.asarray(jax.random.key_data(args[0])).reshape(-1, 2).tolist()))
+    known = [value for value in args if value is not None]
+    assert len(known) == len(args), f"{name} depends on values that are not followed"
+    keys = list(map(tuple, np.asarray(jax.random.key_data(known[0])).reshape(-1, 2).tolist()))
     if name == "random_fold_in":
-        numbers = np.broadcast_to(args[1], args[0].shape).ravel().tolist()
+        numbers = np.broadcast_to(known[1], known[0].shape).ravel().tolist()
         uses.fold_in.update(zip(keys, numbers, strict=True))
     else:
         (uses.bits if name == "random_bits" else uses.split).update(keys)

@@ -65,7 +65,7 @@ def test_a_run_that_fits_well_gets_no_notice():
 def test_a_run_that_nearly_fills_the_device_gets_a_notice(limit, use):
     check("--batch-size", 500)
     limit(int(1.1 * use[0].total))
-    assert re.match(r"training takes 0.0\d GB of the 0.0\d GB of each device", check(
+    assert re.match(r"training \w+ 0.0\d GB of the 0.0\d GB (of|on) each device", check(
         "--batch-size", 500))  # fmt: skip
 
 

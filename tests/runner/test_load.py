@@ -22,7 +22,7 @@ OPTIONS = [
     "--latent-dim",
     "4",
 ]
-IMAGES = load("mnist_5k", "test", image_size=32).image[:5]
+IMAGES = np.asarray(load("mnist_5k", "test", image_size=32).image[:5])
 
 
 def train(run_dir, *options):

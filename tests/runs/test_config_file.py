@@ -41,6 +41,7 @@ def test_a_dataclass_comes_back_through_json(value):
 def test_paths_are_recorded_as_absolute(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     encoded = config_file.encode(Outer("x", path=Path("data")))
+    assert isinstance(encoded, dict)
     assert encoded["path"] == str(tmp_path / "data")
 
 

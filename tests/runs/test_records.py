@@ -32,8 +32,10 @@ def test_every_start_is_recorded_with_its_environment(tmp_path):
     first, second = environment.read_starts(tmp_path)
     assert first["convolution"] == "lax"
     assert first["backend"] == "cpu"
-    assert set(environment.PACKAGES) == set(second["packages"])
-    assert all(version[0].isdigit() for version in second["packages"].values())
+    packages = second["packages"]
+    assert isinstance(packages, dict)
+    assert set(environment.PACKAGES) == set(packages)
+    assert all(version[0].isdigit() for version in packages.values())
 
 
 @pytest.mark.parametrize("text", ["", "[{", "5", "[1]", "{}"])

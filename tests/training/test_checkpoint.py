@@ -12,6 +12,7 @@ import pytest
 
 from jaxgen.errors import InputError
 from jaxgen.training import checkpoint
+from jaxgen.types import Mode
 
 SCORES = {10: 9.0, 20: 1.0, 30: 5.0, 40: 6.0, 50: 7.0}
 
@@ -25,7 +26,7 @@ def toy(step, size=1000):
     return Toy(jnp.int32(step), jax.random.normal(jax.random.key(step), (size,)))
 
 
-def save_all(path, scores, mode="min"):
+def save_all(path, scores, mode: Mode = "min"):
     with checkpoint.open_checkpointer() as checkpointer:
         for step, score in scores.items():
             checkpoint.save(checkpointer, path, step, toy(step))

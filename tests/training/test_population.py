@@ -68,8 +68,8 @@ def train(model, seeds, rates, strategy=None, *, batch_devices=1, streamed=False
     """The chunks of a population or, for one seed alone, of a single run."""
     num_members = None if np.ndim(seeds) == 0 else len(seeds)
     where, init, update = programs(model, num_members, strategy, batch_devices)
-    seeds, rates = np.asarray(seeds, np.uint32), np.asarray(rates, np.float32)
-    keys, state = init(seeds, Hypers(rates, np.ones_like(rates)))
+    seeds, rates = jnp.asarray(seeds, jnp.uint32), jnp.asarray(rates, jnp.float32)
+    keys, state = init(seeds, Hypers(rates, jnp.ones_like(rates)))
     data = images()
     if streamed:
         data = stream(jax.device_get(data), keys.order, SHAPE, where)

@@ -1,5 +1,7 @@
 """A whole run as one pure function: the same numbers as `fit`, under `jit` and `vmap` alike."""
 
+from functools import cache
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -28,7 +30,7 @@ LEARNERS = {
 def images(num=50):
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (num, 8, 8, 1), dtype=np.uint8)
-    return jax.device_put(Batch(image, np.arange(num, dtype=np.int32) % 4))
+    return Batch(jnp.asarray(image), jnp.arange(num, dtype=jnp.int32) % 4)
 
 
 def fit(name, seed):
@@ -46,15 +48,20 @@ def fit(name, seed):
     return state, jax.tree.map(lambda x: x.reshape(NUM_EPOCHS, SHAPE.num_steps), metrics)
 
 
-def run(name, key, hypers=None):
-    learner, default = LEARNERS[name]
-    hypers = default if hypers is None else hypers
-    return loop.run(learner, images(), key, hypers, shape=SHAPE, num_epochs=NUM_EPOCHS)
+@cache
+def run(name):
+    """A whole run, compiled."""
+    learner, _ = LEARNERS[name]
+    return jax.jit(
+        lambda key, hypers: loop.run(
+            learner, images(), key, hypers, shape=SHAPE, num_epochs=NUM_EPOCHS
+        )
+    )
 
 
 @pytest.mark.parametrize("name", LEARNERS)
 def test_a_run_is_bit_identical_to_fit(name):
-    state, metrics = jax.jit(lambda key: run(name, key))(jax.random.key(3))
+    state, metrics = run(name)(jax.random.key(3), LEARNERS[name][1])
     expected_state, expected_metrics = fit(name, 3)
     chex.assert_trees_all_equal(metrics, expected_metrics)
     chex.assert_trees_all_equal(jax.device_get(state), expected_state)
@@ -64,19 +71,15 @@ def test_a_run_is_bit_identical_to_fit(name):
 def test_vmap_over_keys_and_hypers_equals_a_loop():
     keys = jax.random.split(jax.random.key(0), 3)
     hypers = Hypers(jnp.array([1e-2, 1e-3, 1e-2]), jnp.array([1.0, 1.0, 4.0]))
-    _, together = jax.jit(jax.vmap(lambda k, h: run("mlp", k, h)))(keys, hypers)
+    _, together = jax.vmap(run("mlp"))(keys, hypers)
     assert together["loss"].shape == (3, NUM_EPOCHS, SHAPE.num_steps)
     for i in range(3):
-        _, single = jax.jit(lambda k, h: run("mlp", k, h))(
-            keys[i], jax.tree.map(lambda values, i=i: values[i], hypers)
-        )
+        _, single = run("mlp")(keys[i], jax.tree.map(lambda values, i=i: float(values[i]), hypers))
         np.testing.assert_allclose(together["loss"][i], single["loss"], rtol=1e-4)
 
 
 def test_a_run_that_diverges_is_frozen():
-    state, metrics = jax.jit(lambda key: run("mlp", key, Hypers(jnp.float32(1e30))))(
-        jax.random.key(0)
-    )
+    state, metrics = run("mlp")(jax.random.key(0), Hypers(1e30))
     assert not np.isfinite(metrics["loss"][0]).all()
     assert state.step == 0
     chex.assert_tree_all_finite(jax.device_get(state.network.params))
@@ -85,7 +88,7 @@ def test_a_run_that_diverges_is_frozen():
 def test_a_chunk_tells_that_its_run_has_diverged():
     learner, _ = LEARNERS["mlp"]
     keys = loop.split_run_key(jax.random.key(0))
-    state = learner.init(keys.init, Hypers(jnp.float32(1e30)))
+    state = jax.jit(learner.init)(keys.init, Hypers(1e30))
     chunks = loop.fit(loop.trainer(learner.step), state, images(), keys, shape=SHAPE, num_epochs=1)
     assert [int(chunk.first_not_finite) for chunk in chunks] == [
         1,
@@ -94,5 +97,6 @@ def test_a_chunk_tells_that_its_run_has_diverged():
 
 
 def test_the_functions_are_pure():
-    one, two = (jax.jit(lambda key: run("mlp", key))(jax.random.key(5)) for _ in range(2))
+    again = run.__wrapped__("mlp")  # traced anew
+    one, two = (f(jax.random.key(5), Hypers(1e-2)) for f in (run("mlp"), again))
     chex.assert_trees_all_equal(one, two)

@@ -123,7 +123,9 @@ def test_course_loss_is_a_scaled_gaussian_elbo(rng, activation):
     weight = 0.00025
     objective = objectives.course(activation, weight)
     output = jnp.float32(rng.normal(size=(3, 8, 8, 1)))
-    x = objective.observe(jnp.asarray(rng.integers(0, 256, (3, 8, 8, 1)), jnp.uint8), None)
+    x = objective.observe(
+        jnp.asarray(rng.integers(0, 256, (3, 8, 8, 1)), jnp.uint8), jax.random.key(0)
+    )
     kl = jnp.float32(rng.uniform(0, 30, 3))
     log_normalizer = 0.5 * 64 * np.log(2 * np.pi * 64 * weight / 2)
     elbo = objective.reconstruction(output, x) - log_normalizer + kl
@@ -135,7 +137,7 @@ def test_course_loss_is_that_of_the_specification(rng):
     kl = rng.uniform(0, 30, 2)
     expected = np.mean((np.tanh(output) - (image / 127.5 - 1)) ** 2) + 0.01 * kl.mean()
     objective = objectives.course("tanh", 0.01)
-    x = objective.observe(jnp.asarray(image, jnp.uint8), None)
+    x = objective.observe(jnp.asarray(image, jnp.uint8), jax.random.key(0))
     loss = objective.loss(jnp.float32(output), x, jnp.float32(kl)).mean()
     assert_allclose(loss, expected, rtol=1e-5)
 

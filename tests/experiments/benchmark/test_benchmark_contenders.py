@@ -2,12 +2,19 @@
 
 import subprocess
 import sys
+from functools import partial
 
 import jax
 import pytest
 
 from experiments.benchmark import contenders
-from experiments.benchmark.workloads import CHUNK_STEPS, WORKLOADS, Workload, make_learner
+from experiments.benchmark.workloads import (
+    CHUNK_STEPS,
+    WORKLOADS,
+    Workload,
+    WorkloadName,
+    make_learner,
+)
 from jaxgen.training import memory
 from jaxgen.training.sharding import layout
 
@@ -16,7 +23,7 @@ def test_both_sides_train_models_of_one_size():
     pytest.importorskip("torch")
     from experiments.benchmark import course
 
-    models = {
+    models: dict[WorkloadName, list] = {
         "conv-vae-64": [course.VanillaVAE((3, 64, 64))],
         "mlp-vae": [course.MLPVAE((1, 32, 32))],
         "cgan": [course.Generator((1, 32, 32)), course.Discriminator((1, 32, 32))],
@@ -57,8 +64,11 @@ def test_a_gpu_also_has_cuda_graphs_and_as_long_a_scan_for_flax(monkeypatch):
     assert contenders.CUDA_GRAPHS not in contenders.contenders(WORKLOADS["cgan"])
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     makers = contenders.contenders(WORKLOADS["conv-vae"])
-    assert makers[contenders.CUDA_GRAPHS].keywords == {"mode": "reduce-overhead"}
-    assert makers["plain Flax in scan"].args[-1] == CHUNK_STEPS
+    graphs, scan = makers[contenders.CUDA_GRAPHS], makers["plain Flax in scan"]
+    assert isinstance(graphs, partial)
+    assert graphs.keywords == {"mode": "reduce-overhead"}
+    assert isinstance(scan, partial)
+    assert scan.args[-1] == CHUNK_STEPS
 
 
 def test_a_program_that_exceeds_the_memory_is_not_run(monkeypatch):
