@@ -30,32 +30,31 @@ DOCUMENTS = (
 
 
 def main_table(results: Path) -> str:
-    """Tabulate the scores of the main commands: a row for each population in `main_*.json`."""
-    rows = ["| command | score | training of each seed |", "|---|---|---|"]
+    """Tabulate the scores of the main commands: a row for each `main_*.json`."""
+    rows = ["| command | score | seeds | training of each seed |", "|---|---|---|---|"]
     for path in sorted(results.glob("main_*.json"), reverse=True):
         result = json.loads(path.read_text())
-        metrics, num_seeds = result["metrics"], result["training"]["num_seeds"]
+        num_seeds = result["training"]["num_seeds"]
         minutes = result["training_seconds"] / 60 / num_seeds
+        command = re.sub(r" --num-seeds \d+", "", result["environment"]["command"])
         rows.append(
-            f"| `{_base_command(result)}` | {_score(metrics['summary'])} "
-            f"| {result['facts']['dataset']}, {metrics['epoch']} epochs, {minutes:.1f} min on "
-            f"{describe_device(result['environment'])} |"
+            f"| `{command}` | {_score(result['metrics'])} | {num_seeds} "
+            f"| {result['facts']['dataset']}, {result['metrics']['epoch']} epochs, "
+            f"{minutes:.1f} min on {describe_device(result['environment'])} |"
         )
     return "\n".join(rows)
 
 
-def _base_command(result: dict[str, Any]) -> str:
-    """Return the command without its number of seeds."""
-    return re.sub(r" --num-seeds \d+", "", result["environment"]["command"])
-
-
-def _score(summary: dict[str, Any]) -> str:
-    """Format mean and standard deviation of the metric that selects the best checkpoint."""
-    if "test/recognized" in summary:
-        share = summary["test/recognized"]
-        return f"**{share['mean']:.1%}** ± {share['std']:.1%} of samples recognized"
-    bound = summary["test/negative_elbo_nats"]
-    return f"negative ELBO **{bound['mean']:.2f}** ± {bound['std']:.2f} nats"
+def _score(metrics: dict[str, Any]) -> str:
+    """Format the metric that selects the best checkpoint; of seeds, mean and standard deviation."""
+    is_share = "test/recognized" in metrics
+    name, spec = ("test/recognized", ".1%") if is_share else ("test/negative_elbo_nats", ".2f")
+    if "summary" in metrics:
+        summary = metrics["summary"][name]
+        score = f"**{summary['mean']:{spec}}** ± {summary['std']:{spec}}"
+    else:
+        score = f"**{metrics[name]:{spec}}**"
+    return f"{score} of samples recognized" if is_share else f"negative ELBO {score} nats"
 
 
 def vae_table(results: Path) -> str:

@@ -88,6 +88,21 @@ def test_a_study_is_summarized_over_its_members(tmp_path):
     assert "| **116.00** ± 0.50 | 115.25, 117.75 | mnist_5k, 4 seeds, " in row
 
 
+def test_the_main_table_has_single_runs_and_populations(tmp_path):
+    population = json.loads((readme_tables.RESULTS / "main_vae_mnist_5k.json").read_text())
+    score = {"mean": 100.0, "std": 2.5}
+    population["metrics"]["summary"]["test/negative_elbo_nats"] = score
+    population["training_seconds"] = 360.0
+    single = json.loads((readme_tables.RESULTS / "main_cgan_mnist.json").read_text())
+    single["metrics"]["test/recognized"] = 0.9876
+    for name, result in {"main_b": population, "main_a": single}.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(result))
+    _, _, first, second = readme_tables.main_table(tmp_path).splitlines()
+    assert "| negative ELBO **100.00** ± 2.50 nats | 3 | mnist_5k, 25 epochs, 2.0 min" in first
+    assert "--num-seeds" not in first
+    assert "| **98.8%** of samples recognized | 1 | mnist, 12 epochs, " in second
+
+
 def code_with(word):
     """The Python example that contains a word."""
     (code,) = (
