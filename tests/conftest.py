@@ -4,8 +4,7 @@ import os
 from pathlib import Path
 
 # Processes under test find `experiments`, which is not installed, wherever they start.
-ROOT = str(Path(__file__).parent.parent)
-os.environ["PYTHONPATH"] = os.pathsep.join([ROOT, os.environ.get("PYTHONPATH", "")])
+os.environ["PYTHONPATH"] = str(Path(__file__).parent.parent)
 
 # The programs under test are tiny: compiling them takes most of the time, running them none. The
 # processes that tests start inherit these settings.
