@@ -21,6 +21,8 @@ if jax.__version__.startswith("0.10."):  # XLA aborts where it does not know a f
         "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
     )
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+# Broadcasting between arrays of different ranks hides mistakes in shapes.
+jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
 @pytest.fixture(scope="module")

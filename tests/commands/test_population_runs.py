@@ -1,20 +1,14 @@
-"""A population as its user meets it: records, members, devices, hosts."""
+"""A population as its user meets it: records, members, devices."""
 
 import json
-import os
 import shutil
-import socket
-import subprocess
 
 import numpy as np
 import pytest
 from matplotlib.image import imread
 from running import (
-    CGAN,
     JAXGEN,
-    SMALL,
     TINY_VAE,
-    VAE,
     refuse,
     refuse_jaxgen,
     start,
@@ -30,10 +24,10 @@ SCORE = "test/negative_elbo_nats"
 
 
 @pytest.fixture(scope="module")
-def population(tmp_path_factory):
+def population(tmp_path_factory, few_digits):
     """Two seeds of two rates, one of which diverges; and a single run, an epoch longer."""
     cwd = tmp_path_factory.mktemp("population")
-    options = [*TINY_VAE, *CONSTANT]
+    options = [*TINY_VAE, *CONSTANT, "--batch-size", 80]
     output = start("vae", *options, *SWEEP, "--epochs", 2, "--run-dir", cwd / "population")
     start("vae", *options, "--seed", 1, "--epochs", 3, "--run-dir", cwd / "single")
     return cwd, output
@@ -126,53 +120,3 @@ def test_impossible_populations_are_refused(tmp_path, monkeypatch, capsys, optio
     monkeypatch.chdir(tmp_path)
     assert hint in refuse(capsys, "vae", *TINY_VAE, *options)
     assert list(tmp_path.iterdir()) == []
-
-
-def run_on_two_hosts(command, *options, cwd):
-    """The same command as two processes of two devices each."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    flags = os.environ.get("XLA_FLAGS", "")
-    env = os.environ | {"XLA_FLAGS": f"{flags} --xla_force_host_platform_device_count=2"}
-    command = [*command, *options, "--distributed", "--coordinator", f"localhost:{port}"]
-    processes = [
-        subprocess.Popen(
-            [*command, "--num-processes", "2", "--process-id", str(i)],
-            cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )
-        for i in range(2)
-    ]  # fmt: skip
-    for process in processes:
-        _, errors = process.communicate(timeout=240)
-        assert process.returncode == 0, errors
-
-
-def test_two_hosts_train_what_one_trains_and_one_continues(population, tmp_path):
-    cwd, _ = population
-    run_on_two_hosts(
-        VAE, *TINY_VAE, *CONSTANT, "--seed", "1", "--epochs", "1", "--batch-devices", "4",
-        "--run-dir", "run", "--data-mode", "stream", cwd=tmp_path,
-    )  # fmt: skip
-    start("vae", "--resume", tmp_path / "run", "--epochs", 2)
-    there, here = (records.read_metrics(p) for p in (tmp_path / "run", cwd / "single"))
-    assert [line["step"] for line in there] == [10, 20]
-    for one, other in zip(there, here, strict=False):
-        assert one[SCORE] == pytest.approx(other[SCORE], rel=1e-4)
-    starts = json.loads(directory.environment_path(tmp_path / "run").read_text())
-    assert [start["mesh"]["batch"] for start in starts] == [4, 1]
-
-
-@pytest.mark.slow
-def test_two_hosts_train_a_gan_and_take_over_from_one(tmp_path):
-    run_on_two_hosts(
-        CGAN, *SMALL, "--epochs", "1", "--batch-devices", "4", "--run-dir", "run", cwd=tmp_path
-    )
-    succeed(CGAN, "--resume", "run", "--epochs", "2", cwd=tmp_path)
-    run_on_two_hosts(CGAN, "--resume", "run", "--epochs", "3", "--batch-devices", "4", cwd=tmp_path)
-    succeed(CGAN, *SMALL, "--epochs", "3", "--run-dir", "single", cwd=tmp_path)
-    there, here = (records.read_metrics(tmp_path / name) for name in ("run", "single"))
-    assert [line["step"] for line in there] == [10, 20, 30]
-    for loss in ("train/generator_loss", "train/discriminator_loss", "test/d_real"):
-        for one, other in zip(there, here, strict=True):
-            assert one[loss] == pytest.approx(other[loss], rel=1e-2)

@@ -91,7 +91,7 @@ def test_weights_imply_the_sizes_and_come_back_exactly(vae_run, tmp_path):
 def test_samples_are_those_of_the_weights(vae_run):
     run_dir, weights = vae_run
     key, _ = jax.random.split(loop.split_run_key(jax.random.key(0)).draw)
-    x = jax.random.normal(key, (64, 4))
+    x = np.asarray(jax.random.normal(key, (64, 4)))
     for layer in ("decoder.0.0", "decoder.1.0"):
         x = np.maximum(x @ weights[f"{layer}.weight"].T + weights[f"{layer}.bias"], 0)
     x = x @ weights["final_layer.0.weight"].T + weights["final_layer.0.bias"]

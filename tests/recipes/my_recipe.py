@@ -41,7 +41,7 @@ def build(config, facts):
         )
 
     def error(params, batch):
-        return jnp.mean((to_unit(batch.image) - params["image"]) ** 2, axis=(1, 2, 3))
+        return jnp.mean((to_unit(batch.image) - params["image"][None]) ** 2, axis=(1, 2, 3))
 
     def step(state, batch, key):
         loss, grads = jax.value_and_grad(lambda p: error(p, batch).mean())(state.params)

@@ -30,7 +30,7 @@ def test_gaussian_kl_equals_the_closed_form_of_scipy_entropies(rng):
 def test_gaussian_kl_equals_monte_carlo(rng):
     mean, logvar = jnp.float32(rng.normal(size=(3, 4))), jnp.float32(rng.normal(size=(3, 4)))
     eps = jax.random.normal(jax.random.key(0), (200_000, 3, 4))
-    z = mean + jnp.exp(0.5 * logvar) * eps
+    z = mean[None] + jnp.exp(0.5 * logvar)[None] * eps
     estimate = -objectives.log_density_ratio(z, mean, logvar).mean(0)
     assert_allclose(objectives.gaussian_kl(mean, logvar), estimate, rtol=2e-2)
 
