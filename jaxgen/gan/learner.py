@@ -159,9 +159,9 @@ def _step(gan: GAN, state: GANState, batch: Batch, key: Key[Array, ""]) -> tuple
     generator, fake, metrics = _update_generator(gan, state, num_images, generator_key)
     discriminator = state.discriminator
     for i, part_key in enumerate(part_keys):
-        fake_key, update_key = jax.random.split(part_key)
+        label_key, noise_key, update_key = jax.random.split(part_key, 3)
         if i > 0:
-            noise, label = _random_inputs(gan, num_images, fake_key)
+            noise, label = _random_inputs(gan, num_images, label_key, noise_key)
             fake = Batch(_forward(gan, generator.variables, noise, label, train=True)[0], label)
         image, label = (x[i * num_images : (i + 1) * num_images] for x in batch)
         real = Batch(to_symmetric(image), label)
@@ -179,8 +179,8 @@ def _update_generator(
     gan: GAN, state: GANState, num_fakes: int, key: Key[Array, ""]
 ) -> tuple[TrainState, Batch, Metrics]:
     """Update the generator; also return the fakes that it drew before the update."""
-    input_key, dropout_key = jax.random.split(key)
-    noise, label = _random_inputs(gan, num_fakes, input_key)
+    label_key, noise_key, dropout_key = jax.random.split(key, 3)
+    noise, label = _random_inputs(gan, num_fakes, label_key, noise_key)
     old = state.generator
 
     def loss_fn(params: PyTree):
@@ -230,7 +230,7 @@ def _update_discriminator(
 
 def _evaluate(gan: GAN, state: GANState, batch: Batch, key: Key[Array, ""]) -> Metrics:
     """Compute losses without dropout or label smoothing, on fakes drawn as by `sample`."""
-    noise, label = _random_inputs(gan, batch.label.shape[0], key)
+    noise, label = _random_inputs(gan, batch.label.shape[0], *jax.random.split(key))
     fake = Batch(_draw(gan, state, noise, label), label)
     real = Batch(to_symmetric(batch.image), batch.label)
     real_logits = _logits(gan, state.discriminator.params, real, None)
@@ -259,10 +259,9 @@ def _draw(gan: GAN, state: GANState, noise: Float[Array, "n d"], label: Labels) 
 
 
 def _random_inputs(
-    gan: GAN, num_images: int, key: Key[Array, ""]
+    gan: GAN, num_images: int, label_key: Key[Array, ""], noise_key: Key[Array, ""]
 ) -> tuple[Float[Array, "{num_images} d"], Int[Array, "{num_images}"]]:
     """Draw noise, and labels that are uniform over the classes."""
-    label_key, noise_key = jax.random.split(key)
     label = jax.random.randint(label_key, (num_images,), 0, gan.generator.num_classes)
     return jax.random.normal(noise_key, (num_images, gan.generator.latent_dim)), label
 

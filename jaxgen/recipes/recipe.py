@@ -64,7 +64,13 @@ class Budget(NamedTuple):
 
     num_epochs: int
     num_images: int
-    """Training images seen."""
+    """Training images seen, if they have 32 x 32 pixels; fewer of larger ones."""
+
+    def epochs(self, num_images: int, image_shape: tuple[int, int, int]) -> int:
+        """Return the number of epochs, at least 1, over `num_images` images of this shape."""
+        height, width, _ = image_shape
+        affordable = self.num_images * 32 * 32 // (height * width)
+        return max(1, min(self.num_epochs, affordable // num_images))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -55,14 +55,14 @@ def prepare(recipe: Recipe, options: Options, console: Console) -> Setup:
     sets = load_data(options.data, options.hardware.data_mode, console)
     num_images = len(sets.train.label)
     shape = loop.epoch_shape(num_images, options.training.batch_size)
-    budget = max(1, min(recipe.budget.num_epochs, recipe.budget.num_images // num_images))
+    _, height, width, channels = sets.test.image.shape
+    budget = recipe.budget.epochs(num_images, (height, width, channels))
     num_epochs = budget if options.training.epochs is None else options.training.epochs
     options = dataclasses.replace(
         options,
         data=dataclasses.replace(options.data, dataset=sets.name),
         training=dataclasses.replace(options.training, epochs=num_epochs),
     )
-    _, height, width, channels = sets.test.image.shape
     facts = Facts(
         dataset=sets.name,
         image_shape=(height, width, channels),
