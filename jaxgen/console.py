@@ -11,7 +11,11 @@ from rich.text import Text
 
 from jaxgen.errors import InputError
 
-FIXABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR}
+FIXABLE = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO),
+    *(errno.ENOTDIR, errno.ENAMETOOLONG),
+}
 
 
 def make_console(*, quiet: bool = False, stderr: bool = False) -> Console:

@@ -13,11 +13,21 @@ from jaxgen.convolution import (
     conv_transpose,
     default_implementation,
 )
+from jaxgen.errors import InputError
 
 
 def at_least_float32(x: Float[Array, "..."]) -> Float[Array, "..."]:
     """Cast lower precisions to float32, since a loss sums over the many values of an output."""
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def require_variance(x: Float[Array, "n ... f"]) -> None:
+    """Raise InputError if `x` has one value per feature, which BatchNorm would normalize to 0."""
+    if x.size == x.shape[-1]:
+        raise InputError(
+            "BatchNorm normalizes by the variance over a batch, and a single image that the "
+            "network has reduced to one pixel has none: choose a --batch-size of at least 2."
+        )
 
 
 class Conv(nn.Module):

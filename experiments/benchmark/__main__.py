@@ -16,7 +16,7 @@ from typing import Any, Literal
 import tyro
 from rich.console import Console
 
-from experiments.benchmark import populations, startup, steps, streams
+from experiments.benchmark import populations, saving, startup, steps, streams
 from experiments.benchmark.contenders import COMPILED, EAGER, has_torch
 from experiments.benchmark.workloads import WORKLOADS, WorkloadName
 from jaxgen import console
@@ -30,11 +30,11 @@ STARTUP_CONTENDERS = ("jaxgen", EAGER, COMPILED)
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Benchmark training steps, populations or streaming."""
+    """Benchmark training steps, populations, streaming or checkpoints."""
 
-    subject: tyro.conf.Positional[Literal["steps", "population", "stream"]] = "steps"
+    subject: tyro.conf.Positional[Literal["steps", "population", "stream", "saving"]] = "steps"
     """Compare training steps with other libraries, populations with single runs, or streaming with
-    images in memory."""
+    images in memory; or measure the cost of saving checkpoints."""
     workloads: tuple[WorkloadName, ...] = tuple(WORKLOADS)
     """The models to train."""
     rounds: int = 10
@@ -98,6 +98,7 @@ def main(config: Config) -> None:
         "steps": (lambda name: measure_steps(name, config, screen), steps.table),
         "population": (lambda name: measure_populations(name, config, screen), populations.table),
         "stream": (lambda name: streams.cost(WORKLOADS[name], config.rounds), streams.table),
+        "saving": (lambda name: saving.cost(WORKLOADS[name], config.rounds), saving.table),
     }[config.subject]
     results = {}
     try:

@@ -8,7 +8,7 @@ import tyro
 
 from jaxgen.commands.arguments import RecipeModule, RunDir, load
 from jaxgen.runner import recorded
-from jaxgen.runner.epochs import score
+from jaxgen.runner.epochs import Totals, score
 from jaxgen.runs import directory, environment, records
 from jaxgen.types import CheckpointChoice
 
@@ -33,7 +33,7 @@ def extract(
         recipe: Module with the recipe of the run, if it is neither built in nor registered.
     """
     from jaxgen.pictures import curves
-    from jaxgen.training.checkpoint import commit, open_checkpointer, save
+    from jaxgen.training.checkpoint import commit, open_checkpointer, read_extra, save
 
     run = load(run_dir, checkpoint, recipe).member(index)
     directory.create(new_dir, overwrite=False)
@@ -43,14 +43,15 @@ def extract(
     shutil.copy(directory.environment_path(run_dir), directory.environment_path(new_dir))
     recorded.write(new_dir, run.recipe, run.options, run.facts)
     environment.record_start(new_dir, member=index)
-    for record in run.metrics:
-        records.append_metrics(new_dir, record)
+    records.append_metrics(new_dir, run.metrics)
     best = run.recipe.best
     metric = score(run.metrics[-1], best) if run.metrics else float("nan")
+    totals = Totals.from_json(read_extra(directory.checkpoints_path(run_dir), run.step)["totals"])
+    extra = {"totals": totals.member(index).to_json(), "lines": []}
     path = directory.checkpoints_path(new_dir)
     with open_checkpointer() as checkpointer:
         save(checkpointer, path, run.step, run.state)
-        commit(checkpointer, path, run.step, metric, run.recipe.mode)
+        commit(checkpointer, path, run.step, metric, run.recipe.mode, extra)
     if run.metrics:
         records.write_result(new_dir)
         curves.curves(new_dir / "curves.png", run.metrics, run.recipe.panels)

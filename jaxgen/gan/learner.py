@@ -155,6 +155,11 @@ def _step(gan: GAN, state: GANState, batch: Batch, key: Key[Array, ""]) -> tuple
             f"{gan.num_discriminator_steps} discriminator steps: choose a batch size that is a "
             "multiple of them."
         )
+    if num_images == 1 and state.generator.batch_stats:
+        raise InputError(
+            "BatchNorm normalizes by the variance over a batch, and a single image has none: "
+            "choose a batch size of at least 2 for each discriminator step."
+        )
     generator_key, *part_keys = jax.random.split(key, 1 + gan.num_discriminator_steps)
     generator, fake, metrics = _update_generator(gan, state, num_images, generator_key)
     discriminator = state.discriminator

@@ -216,7 +216,7 @@ RECIPE = Recipe(
         "KL divergence (nats)": ("train/kl_nats", "test/kl_nats"),
     },
     progress=("loss", "reconstruction_nats", "kl_nats"),
-    budget=Budget(num_epochs=25, num_images=300_000),
+    budget=Budget(num_epochs=25, num_images=240_000),
     networks=Networks(
         get=lambda state: {"vae": state.network.variables},
         put=lambda state, networks: state._replace(

@@ -45,6 +45,10 @@ class Totals(NamedTuple):
         metrics = {name: np.array(total, float) for name, total in values["metrics"].items()}
         return cls(metrics, values["num_chunks"], values["seconds"])
 
+    def member(self, member: int) -> "Totals":
+        """Return the totals of one member of a population."""
+        return self._replace(metrics={name: x[member] for name, x in self.metrics.items()})
+
     @property
     def means(self) -> Values:
         """The mean of each metric over the steps."""

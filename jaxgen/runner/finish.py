@@ -16,7 +16,6 @@ def finish(setup: Setup, run_dir: Path, console: Console) -> None:
     from jaxgen.pictures import curves  # imports matplotlib, which would slow down --help
 
     recipe, options = setup.recipe, setup.options
-    records.write_result(run_dir)
     history = records.read_metrics(run_dir)
     last = history[-1]
     groups = settings(options) if setup.is_population else {}
@@ -24,6 +23,7 @@ def finish(setup: Setup, run_dir: Path, console: Console) -> None:
     for place in directory.picture_directories(run_dir, setup.layout.num_members):
         pictures = (directory.samples_path(place, record["epoch"]) for record in history)
         grids.animate(place / "training.gif", [path for path in pictures if path.exists()])
+    records.write_result(run_dir)  # last, since it marks a finished run
     if setup.is_population:
         console.print(members_table(last, options, recipe.best))
     console.print(f"samples, curves and training.gif: {run_dir}")

@@ -27,11 +27,11 @@ def is_writer() -> bool:
     return jax.process_index() == 0
 
 
-def agree(number: int) -> int:
-    """Return the largest number that any process passes. Every process must call it."""
+def agree(*numbers: int) -> list[int]:
+    """Return the largest of each number that any process passes. Every process must call it."""
     if jax.process_count() == 1:
-        return number
-    return int(multihost_utils.process_allgather(np.int32(number)).max())
+        return list(numbers)
+    return multihost_utils.process_allgather(np.array(numbers, np.int32)).max(axis=0).tolist()
 
 
 def wait_for_all(name: str) -> None:

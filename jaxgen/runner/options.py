@@ -69,8 +69,13 @@ class OutputOptions:
     """Start from the weights of this run or PyTorch file, with a new optimizer state."""
     checkpoint: CheckpointChoice = "latest"
     """Checkpoint of the run that --init-from names: latest, best, or a step."""
+    save_every: float = 10.0
+    """Minutes between checkpoints within an epoch. There is one after each epoch, too, but at most
+    one per second; 0 saves after every chunk of updates."""
 
     def __post_init__(self) -> None:
+        if not self.save_every >= 0:
+            raise InputError(f"--save-every must be 0 or more, but is {self.save_every}.")
         if self.resume is not None and (self.run_dir or self.overwrite or self.init_from):
             raise InputError(
                 f"--resume continues in {self.resume} itself: omit --run-dir, --overwrite and "

@@ -1,7 +1,8 @@
 """Save the outcome of an epoch: pictures, then the checkpoint, then the line of metrics."""
 
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import jax
 import orbax.checkpoint as ocp
@@ -16,48 +17,76 @@ from jaxgen.runs import directory, records
 from jaxgen.runs.records import Record
 from jaxgen.training import checkpoint
 
+SECONDS_BETWEEN_SAVES = 1.0  # of epochs that are shorter
 
-class Saver(NamedTuple):
-    """Saves the epochs of a run, one at a time.
 
-    A state is written in the background. `finish` waits for it and commits it, and only then
-    appends the line of its epoch, so that every line has its checkpoint.
+class Saver:
+    """Saves a run: pictures, checkpoints, and the lines of its epochs.
+
+    A state is written in the background. `finish` commits it together with the lines of the epochs
+    since the checkpoint before, and then appends these to metrics.jsonl. Every line therefore has a
+    checkpoint, and a line that was lost in a crash is restored from it.
     """
 
-    setup: Setup
-    run_dir: Path
-    checkpointer: ocp.StandardCheckpointer
-    screen: Console
+    def __init__(
+        self,
+        setup: Setup,
+        run_dir: Path,
+        checkpointer: ocp.StandardCheckpointer,
+        screen: Console,
+    ):
+        self._setup, self._run_dir, self._screen = setup, run_dir, screen
+        self._checkpointer, self._path = checkpointer, directory.checkpoints_path(run_dir)
+        self._last_save = time.monotonic()
+        self._lines: list[Record] = []  # of epochs that no checkpoint contains yet
+        self._commit: Callable[[], None] | None = None  # of the state that is being written
 
-    def start(self, state: PyTree, record: Record, drawn: Drawn) -> Record:
-        """Draw the pictures, and start to save a state, which may be donated afterwards."""
+    def is_due(self, *, ends_epoch: bool) -> bool:
+        """Return whether to save: at the end of an epoch, if a second has passed since the last.
+
+        Within an epoch, --save-every must have passed.
+        """
+        interval = 60 * self._setup.options.output.save_every
+        elapsed = time.monotonic() - self._last_save
+        return elapsed >= (min(interval, SECONDS_BETWEEN_SAVES) if ends_epoch else interval)
+
+    def add_epoch(self, record: Record, drawn: Drawn) -> None:
+        """Print the line of an epoch, and draw its pictures; `save` saves the line."""
+        self._lines.append(record)
         if hosts.is_writer():
-            self.screen.print(f"epoch {record['epoch']:3d}  {self.setup.task.describe(record)}")
+            self._screen.print(f"epoch {record['epoch']:3d}  {self._setup.task.describe(record)}")
             self._draw(record, drawn)
-        path = directory.checkpoints_path(self.run_dir)
-        checkpoint.save(self.checkpointer, path, record["step"], state)
-        return record
 
-    def finish(self, record: Record | None) -> None:
-        """Commit the checkpoint of a record that `start` returned, and append its line."""
-        if record is None:
-            return
-        recipe, path = self.setup.recipe, directory.checkpoints_path(self.run_dir)
-        score = epochs.score(record, recipe.best)
-        checkpoint.commit(self.checkpointer, path, record["step"], score, recipe.mode)
-        if hosts.is_writer():
-            records.append_metrics(self.run_dir, record)
+    def save(self, state: PyTree, step: int, totals: Totals) -> None:
+        """Start to write a state, which may be donated on return; `finish` commits it.
 
-    def save_interim(self, state: PyTree, step: int, totals: Totals) -> None:
-        """Save a state within an epoch, with the totals so far; it is never the best checkpoint."""
-        recipe, path = self.setup.recipe, directory.checkpoints_path(self.run_dir)
-        checkpoint.save(self.checkpointer, path, step, state)
-        extra = {"totals": totals.to_json()}
-        checkpoint.commit(self.checkpointer, path, step, float("nan"), recipe.mode, extra)
+        `totals` are those of an unfinished epoch; such a checkpoint is never the best.
+        """
+        self.finish()
+        recipe, lines = self._setup.recipe, self._lines
+        score = float("nan")
+        if lines and lines[-1]["step"] == step:
+            score = epochs.score(lines[-1], recipe.best)
+        extra = {"lines": lines, "totals": totals.to_json()}
+        self._last_save, self._lines = time.monotonic(), []
+        checkpoint.save(self._checkpointer, self._path, step, state)
+
+        def commit() -> None:
+            checkpoint.commit(self._checkpointer, self._path, step, score, recipe.mode, extra)
+            if hosts.is_writer():
+                records.append_metrics(self._run_dir, lines)
+
+        self._commit = commit
+
+    def finish(self) -> None:
+        """Commit the checkpoint that `save` started to write, if there is one."""
+        commit, self._commit = self._commit, None
+        if commit is not None:
+            commit()
 
     def _draw(self, record: Record, drawn: Drawn) -> None:
-        setup = self.setup
-        places = directory.picture_directories(self.run_dir, setup.layout.num_members)
+        setup = self._setup
+        places = directory.picture_directories(self._run_dir, setup.layout.num_members)
         for member, place in enumerate(places):
             own_drawn, own_record, who = drawn, record, ""
             if setup.is_population:
@@ -68,4 +97,4 @@ class Saver(NamedTuple):
             setup.task.save_pictures(place, record["epoch"], own_drawn)
             is_frozen = str(member) in record.get("diverged", {})
             if not is_frozen and (trouble := setup.task.warn(own_record, own_drawn)):
-                self.screen.print(f"collapsed: {who}{trouble}", style="yellow")
+                self._screen.print(f"collapsed: {who}{trouble}", style="yellow")

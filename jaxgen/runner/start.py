@@ -18,6 +18,7 @@ from jaxgen.runner.options import OutputOptions
 from jaxgen.runner.setup import Setup
 from jaxgen.runner.state import initial_state, initial_weights, run_keys
 from jaxgen.runs import caches, directory, environment, records
+from jaxgen.runs.records import Record
 from jaxgen.training import checkpoint, loop
 from jaxgen.training.sharding import put
 from jaxgen.training.streaming import stream
@@ -32,9 +33,17 @@ class Training(NamedTuple):
     keys: loop.RunKeys
     train_chunk: loop.Trainer
     evaluate: Evaluator
+    start: "Position"
+
+
+class Position(NamedTuple):
+    """The position at which a run starts: that of a new run, or that of a checkpoint."""
+
     state: PyTree
-    totals: Totals
+    totals: Totals = Totals()
     """The totals of an epoch that was interrupted."""
+    lines: tuple[Record, ...] = ()
+    """The lines that the checkpoint committed."""
 
 
 def start_training(setup: Setup, run_dir: Path, screen: Console) -> Training:
@@ -47,15 +56,14 @@ def start_training(setup: Setup, run_dir: Path, screen: Console) -> Training:
     like = jax.eval_shape(lambda: initial_state(setup))
     if notice := check_fits(train_chunk, like, setup, keys.step):
         screen.print(notice)
-    state, totals = starting_state(setup, run_dir, screen)
-    return Training(keys, train_chunk, make_evaluator(setup, keys), state, totals)
+    start = starting_position(setup, run_dir, screen)
+    return Training(keys, train_chunk, make_evaluator(setup, keys), start)
 
 
-def starting_state(setup: Setup, run_dir: Path, screen: Console) -> tuple[PyTree, Totals]:
+def starting_position(setup: Setup, run_dir: Path, screen: Console) -> Position:
     """Restore the latest state of the run to resume, or create the state of a new run.
 
-    Also returns the totals of an epoch that was interrupted. Raises InputError if the run cannot be
-    resumed, or is finished.
+    Raises InputError if the run cannot be resumed, or is finished.
     """
     weights = initial_weights(setup)
     if weights is not None and weights.notice:
@@ -63,22 +71,23 @@ def starting_state(setup: Setup, run_dir: Path, screen: Console) -> tuple[PyTree
     state = initial_state(setup, None if weights is None else weights.networks)
     path = directory.checkpoints_path(run_dir)
     if setup.options.output.resume is None:
-        return state, Totals()
+        return Position(state)
     if not checkpoint.steps(path) and not records.read_metrics(run_dir):
-        return state, Totals()  # it stopped before its first checkpoint
+        return Position(state)  # it stopped before its first checkpoint
     step, damaged = checkpoint.find_step(path, "latest", setup.recipe.mode)
     for _, reason in damaged:
         screen.print(f"{reason}: using the checkpoint of step {step}", style="yellow")
     state = checkpoint.restore(path, step, state)
     num_epochs = setup.options.training.epochs or 0
-    if loop.num_updates(state) >= num_epochs * setup.shape.num_steps:
+    missing = num_epochs * setup.shape.num_steps - loop.num_updates(state)
+    if missing < 0 or (missing == 0 and directory.result_path(run_dir).exists()):
         raise InputError(f"{run_dir} is finished: ask for more --epochs to continue it.")
     if (planned := setup.facts.num_epochs) < num_epochs:
         screen.print(
             f"After the {planned} epochs planned at the start, schedules keep their last value."
         )
     extra = checkpoint.read_extra(path, step)
-    return state, Totals.from_json(extra["totals"]) if "totals" in extra else Totals()
+    return Position(state, Totals.from_json(extra["totals"]), tuple(extra["lines"]))
 
 
 def choose_directory(options: OutputOptions, name: str) -> Path:
@@ -91,14 +100,15 @@ def choose_directory(options: OutputOptions, name: str) -> Path:
     return run_dir
 
 
-def create_directory(setup: Setup, run_dir: Path, step: int, screen: Console) -> None:
-    """Create a new run's directory, and record this start; drop the metrics of later steps."""
+def create_directory(setup: Setup, run_dir: Path, start: Position, screen: Console) -> None:
+    """Create a new run's directory, or bring that of a resumed run to its position."""
     screen.print(f"run directory: {run_dir}")
     output = setup.options.output
     if hosts.is_writer():
         if output.resume is None:
             directory.create(run_dir, overwrite=output.overwrite)
-        records.truncate_metrics(run_dir, step)
+        directory.result_path(run_dir).unlink(missing_ok=True)  # it marks a finished run
+        records.reset_metrics(run_dir, loop.num_updates(start.state), start.lines)
         recorded.write(run_dir, setup.recipe, setup.options, setup.facts)
         environment.record_start(
             run_dir,

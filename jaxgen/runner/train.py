@@ -47,7 +47,7 @@ def train(recipe: Recipe, options: Options) -> Path:
             stack.enter_context(hold(run_dir))
         setup = prepare(recipe, options, screen)
         training = start_training(setup, run_dir, screen)
-        create_directory(setup, run_dir, loop.num_updates(training.state), screen)
+        create_directory(setup, run_dir, training.start, screen)
         if options.output.resume is None:
             stack.enter_context(hold(run_dir))
         request = stack.enter_context(stop_requests())
@@ -64,15 +64,16 @@ def train_epochs(
 ) -> None:
     """Train to the last epoch, or until a signal asks to stop."""
     screen, layout, shape = progress.console, setup.layout, setup.shape
-    keys, train_chunk, evaluate, state, totals = training
+    keys, train_chunk, evaluate, (state, totals, _) = training
     num_epochs = setup.options.training.epochs
     assert num_epochs is not None
     diverged = epochs.diverged_before(loop.steps(state, layout), records.read_metrics(run_dir))
     with checkpoint.open_checkpointer() as checkpointer:
-        saver, unfinished = Saver(setup, run_dir, checkpointer, screen), None
+        saver = Saver(setup, run_dir, checkpointer, screen)
         starts_from_weights = setup.options.output.init_from is not None
         if loop.num_updates(state) == 0 and (starts_from_weights or num_epochs == 0):
-            unfinished = saver.start(state, *outcome(setup, 0, 0, Totals(), evaluate(state), {}))
+            saver.add_epoch(*outcome(setup, 0, 0, Totals(), evaluate(state), {}))
+            saver.save(state, 0, Totals())
         reporter = Reporter(progress, shape, num_epochs)
         try:
             for chunk in loop.fit(
@@ -84,26 +85,30 @@ def train_epochs(
                 num_epochs=num_epochs,
                 layout=layout,
             ):
-                unfinished = saver.finish(unfinished)  # written while the device was busy
+                saver.finish()  # written while the device was busy
                 diverged = check_divergence(chunk, diverged, screen)
                 totals = totals.add(chunk)
                 reporter.show(chunk, setup.recipe.progress, frozenset(diverged))
+                epoch = chunk.epoch + 1
                 if chunk.ends_epoch:
-                    results, epoch = evaluate(chunk.state), chunk.epoch + 1
-                    unfinished = saver.start(
-                        chunk.state, *outcome(setup, epoch, chunk.step, totals, results, diverged)
-                    )
+                    results = evaluate(chunk.state)
+                    saver.add_epoch(*outcome(setup, epoch, chunk.step, totals, results, diverged))
                     totals = Totals()
-                if number := hosts.agree(request.number):
-                    if not chunk.ends_epoch:
-                        saver.save_interim(chunk.state, chunk.step, totals)
+                is_last = chunk.ends_epoch and epoch == num_epochs
+                number, must_save = hosts.agree(
+                    request.number, is_last or saver.is_due(ends_epoch=chunk.ends_epoch)
+                )
+                if number or must_save:
+                    saver.save(chunk.state, chunk.step, totals)
+                if number:
+                    saver.finish()
                     screen.print(
                         f"stopped by {signal.Signals(number).name} after step {chunk.step}: "
                         f"continue with --resume {run_dir}"
                     )
                     raise SystemExit(128 + number)
         finally:
-            saver.finish(unfinished)
+            saver.finish()
 
 
 def hold(run_dir: Path) -> contextlib.AbstractContextManager[None]:

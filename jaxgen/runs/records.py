@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,10 @@ from jaxgen.runs.environment import read_starts
 Record = Mapping[str, Any]  # a line of metrics.jsonl
 
 
-def append_metrics(run_dir: Path, record: Record) -> None:
-    """Append the line of one epoch."""
+def append_metrics(run_dir: Path, records: Sequence[Record]) -> None:
+    """Append the lines of epochs."""
     with metrics_path(run_dir).open("a") as file:
-        file.write(json.dumps(record) + "\n")
+        file.write("".join(json.dumps(record) + "\n" for record in records))
 
 
 def read_metrics(run_dir: Path) -> list[Record]:
@@ -43,10 +43,14 @@ def _parse(path: Path, number: int, line: bytes) -> Record:
     return record
 
 
-def truncate_metrics(run_dir: Path, step: int) -> None:
-    """Drop the lines after `step`: a run that resumes there writes them again."""
-    kept = [record for record in read_metrics(run_dir) if record["step"] <= step]
-    write_text(metrics_path(run_dir), "".join(json.dumps(record) + "\n" for record in kept))
+def reset_metrics(run_dir: Path, step: int, last: Sequence[Record]) -> None:
+    """Drop the lines after `step`, which will be written again, and restore lost ones.
+
+    `last` are the lines that the checkpoint of `step` committed.
+    """
+    kept = {record["step"]: record for record in read_metrics(run_dir) if record["step"] <= step}
+    kept |= {record["step"]: record for record in last}
+    write_text(metrics_path(run_dir), "".join(json.dumps(kept[n]) + "\n" for n in sorted(kept)))
 
 
 def write_result(run_dir: Path) -> None:

@@ -5,10 +5,13 @@ commits the checkpoint after that: it holds the score, and the digests of all fi
 and of its own content. A state is ignored if its manifest is missing or does not match.
 """
 
+import contextlib
 import hashlib
 import json
+import logging
 import shutil
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,9 +33,28 @@ class Damaged(NamedTuple):
     reason: str
 
 
-def open_checkpointer() -> ocp.StandardCheckpointer:
-    """Create Orbax's background writer of states, for use in a `with` block."""
-    return ocp.StandardCheckpointer()
+@contextlib.contextmanager
+def open_checkpointer() -> Iterator[ocp.StandardCheckpointer]:
+    """Open Orbax's background writer of states.
+
+    If a state cannot be written, Orbax logs tracebacks from its threads, and so does tensorstore
+    for writes that end after the one that failed. They are hidden, since `commit` raises the error.
+    """
+    logger, report = logging.getLogger("absl"), sys.unraisablehook
+    level = logger.level
+
+    def report_others(unraisable: "sys.UnraisableHookArgs") -> None:
+        if str(unraisable.exc_value) != "Event loop is closed":
+            report(unraisable)
+
+    logger.setLevel(logging.CRITICAL)
+    sys.unraisablehook = report_others
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            yield checkpointer
+    finally:
+        logger.setLevel(level)
+    sys.unraisablehook = report  # not after an error, which late writes may follow
 
 
 def save(checkpointer: ocp.StandardCheckpointer, directory: Path, step: int, state: PyTree) -> None:
@@ -43,10 +65,10 @@ def save(checkpointer: ocp.StandardCheckpointer, directory: Path, step: int, sta
     size = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
     directory.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(directory).free
-    if free < 2 * size:  # the previous checkpoint may still be being written
+    if free < 2 * size:  # Orbax writes all arrays, then merges them into new files
         raise InputError(
-            f"The disk of {directory} has {free / 1e6:.0f} MB left, too little for a checkpoint of "
-            f"{size / 1e6:.0f} MB: free some space, then continue with --resume."
+            f"The disk of {directory} has {free / 1e6:.0f} MB left, and writing a checkpoint takes "
+            f"{2 * size / 1e6:.0f} MB: free some space, then continue with --resume."
         )
     checkpointer.save(_state_path(directory, step), state, force=True)
 
@@ -61,9 +83,17 @@ def commit(
 ) -> None:
     """Wait until a state is written, commit it, and delete checkpoints that are no longer needed.
 
-    A score of NaN is never the best. `extra` holds JSON values to record with the state.
+    A score of NaN is never the best. `extra` holds JSON values to record with the state. Raises
+    InputError if the state could not be written.
     """
-    checkpointer.wait_until_finished()
+    try:
+        checkpointer.wait_until_finished()
+    except (OSError, ValueError) as error:  # tensorstore raises ValueError for errors of the disk
+        reason = str(error).partition(" [os_error_code")[0].rpartition(": ")[2]
+        raise InputError(
+            f"The checkpoint of step {step} cannot be written to {directory} ({reason}): the one "
+            "before it is intact. Make room, then continue with --resume."
+        ) from None
     if jax.process_index() != 0:
         return
     files = _digests(_state_path(directory, step))
@@ -148,15 +178,20 @@ def restore(directory: Path, step: int, like: PyTree) -> PyTree:
 
 
 def _prune(directory: Path, mode: Mode) -> None:
-    """Delete all but the latest two checkpoints and the best, manifests first."""
+    """Delete all but the latest two checkpoints and the best, manifests first.
+
+    States without a manifest are deleted, too: their writing was interrupted.
+    """
     committed = steps(directory)
     scores = {step: _score(directory, step) for step in committed}
     finite = [step for step in committed if np.isfinite(scores[step])]
     best = (min if mode == "min" else max)(finite, key=scores.__getitem__, default=None)
-    for step in committed[:-NUM_LATEST]:
-        if step != best:
-            _manifest_path(directory, step).unlink()
-            shutil.rmtree(_state_path(directory, step), ignore_errors=True)
+    kept = {*committed[-NUM_LATEST:], best}
+    for step in set(committed) - kept:
+        _manifest_path(directory, step).unlink()
+    for path in directory.iterdir():
+        if path.is_dir() and path.name not in map(str, kept):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _state_path(directory: Path, step: int) -> Path:

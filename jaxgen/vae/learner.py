@@ -74,7 +74,7 @@ def vae(
     def init(key: Key[Array, ""], hypers: Hypers) -> VAEState:
         params_key, latent_key = jax.random.split(key)
         image = jnp.zeros((1, *model.image_shape))
-        variables = model.init(params_key, image, latent_key, train=True)
+        variables = model.init(params_key, image, latent_key, train=False)
         network = create_train_state(model.apply, variables, transformation, hypers.learning_rate)
         return VAEState(network, jnp.asarray(hypers.kl_weight, jnp.float32))
 

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Key
 
 from jaxgen.convolution import Implementation
 from jaxgen.errors import InputError
-from jaxgen.layers import Conv, ConvTranspose, at_least_float32
+from jaxgen.layers import Conv, ConvTranspose, at_least_float32, require_variance
 
 
 class VAEOutput(NamedTuple):
@@ -82,7 +82,10 @@ class ConvVAE(nn.Module):
     ) -> tuple[Float[Array, "b d"], Float[Array, "b d"]]:
         """Compute mean and log-variance of q(z | x) (course, sec. 3.2)."""
         for conv, norm in zip(self.encoder, self.encoder_norms, strict=True):
-            x = nn.leaky_relu(norm(conv(x), use_running_average=not train))
+            x = conv(x)
+            if train:
+                require_variance(x)
+            x = nn.leaky_relu(norm(x, use_running_average=not train))
         x = x.reshape(x.shape[0], -1)
         return at_least_float32(self.fc_mean(x)), at_least_float32(self.fc_logvar(x))
 

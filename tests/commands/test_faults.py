@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 
+import numpy as np
 import pytest
 from running import (
     JAXGEN,
@@ -19,12 +20,13 @@ from running import (
     succeed,
 )
 
+from jaxgen.runner import outcome
 from jaxgen.runner.progress import Reporter
 from jaxgen.runs import directory, records
 
-# 100 steps an epoch in two chunks, so that a run can be stopped within an epoch
+# 100 steps an epoch in four chunks, each of which is saved
 OPTIONS = ["--dataset", "mnist_5k", "--batch-size", "40", "--model", "mlp"]
-OPTIONS += ["--hidden-dims", "8", "--latent-dim", "2", "--epochs", "3"]
+OPTIONS += ["--hidden-dims", "8", "--latent-dim", "2", "--epochs", "3", "--save-every", "0"]
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +149,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(whole, copy):
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
     output = start("vae", "--resume", copy)
-    assert f"{file} is altered: using the checkpoint of step 200" in output
+    assert f"{file} is altered: using the checkpoint of step 275" in output
     assert_bit_identical(whole, copy)
 
 
@@ -157,6 +159,26 @@ def test_without_a_sound_checkpoint_nothing_is_deleted_or_trained(copy, capsys):
     before = sorted(copy.rglob("*"))
     assert "can be used" in refuse(capsys, "vae", "--resume", copy, "--epochs", 4)
     assert sorted(copy.rglob("*")) == before
+
+
+def test_an_end_that_was_interrupted_is_repeated(whole, copy):
+    """The result is written last; without it, the pictures before it may be torn."""
+    directory.result_path(copy).unlink()
+    (copy / "curves.png").write_bytes(b"torn")
+    (copy / "training.gif").unlink()
+    start("vae", "--resume", copy)
+    for name in ("curves.png", "training.gif"):
+        assert (copy / name).read_bytes() == (whole / name).read_bytes()
+    one, other = (json.loads(directory.result_path(run).read_text()) for run in (whole, copy))
+    assert one["metrics"] == other["metrics"]
+
+
+def test_short_epochs_are_saved_together_with_all_their_lines(whole, tmp_path, monkeypatch):
+    monkeypatch.setattr(outcome, "SECONDS_BETWEEN_SAVES", 60)
+    start("vae", *OPTIONS, "--save-every", 1, "--run-dir", tmp_path / "run")
+    (manifest,) = directory.checkpoints_path(tmp_path / "run").glob("*.json")
+    assert len(json.loads(manifest.read_text())["extra"]["lines"]) == 3
+    assert_bit_identical(whole, tmp_path / "run")
 
 
 def test_missing_checkpoints_are_not_silently_epoch_1(copy, capsys):
@@ -180,14 +202,14 @@ def test_a_truncated_last_line_is_written_again(whole, copy):
     path.write_text(path.read_text()[:-30])
     start("vae", "--resume", copy, "--epochs", 4)
     epochs = [line["epoch"] for line in records.read_metrics(copy)]
-    assert epochs == [1, 2, 4]  # the checkpoint of epoch 3 was committed, its line is lost
+    assert epochs == [1, 2, 3, 4]  # the checkpoint of epoch 3 holds its line
 
 
 def test_verify_checks_the_whole_run(copy, tmp_path):
     assert succeed(JAXGEN, "verify", copy, cwd=tmp_path).splitlines() == [
         "environment.json: intact",
         "metrics.jsonl: intact",
-        "checkpoint of step 200: intact",
+        "checkpoint of step 275: intact",
         "checkpoint of step 300: intact",
         "the run can be resumed from step 300",
     ]
@@ -196,7 +218,7 @@ def test_verify_checks_the_whole_run(copy, tmp_path):
     done = run(JAXGEN, "verify", copy, cwd=tmp_path)
     assert done.returncode == 1
     assert f"checkpoint of step 300: {file} is missing" in done.stdout
-    assert "can be resumed from step 200" in done.stdout
+    assert "can be resumed from step 275" in done.stdout
     assert "is not a run" in fail(JAXGEN, "verify", tmp_path, cwd=tmp_path)
 
 
@@ -205,7 +227,10 @@ def test_a_line_lacks_no_checkpoint(whole):
     score = {r["step"]: r["test/negative_elbo_nats"] for r in records.read_metrics(whole)}
     for manifest in directory.checkpoints_path(whole).glob("*.json"):
         content = json.loads(manifest.read_text())
-        assert content["score"] == score[content["step"]]
+        if content["step"] in score:
+            assert content["score"] == score[content["step"]]
+        else:  # within an epoch
+            assert np.isnan(content["score"])
 
 
 def test_a_large_kl_weight_collapses_and_the_remedy_works(tmp_path):

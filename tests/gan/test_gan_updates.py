@@ -32,7 +32,7 @@ from jaxgen.types import Batch
 class Keys(NamedTuple):
     """The keys of a step, by what they are for, and those of its parts."""
 
-    inputs: Key[Array, ""]
+    inputs: tuple[Key[Array, ""], Key[Array, ""]]  # of labels and noise
     dropout: Key[Array, ""]
     parts: list["PartKeys"]
 
@@ -40,7 +40,7 @@ class Keys(NamedTuple):
 class PartKeys(NamedTuple):
     """The keys of an update of the discriminator."""
 
-    inputs: Key[Array, ""]
+    inputs: tuple[Key[Array, ""], Key[Array, ""]]
     dropout: Key[Array, ""]
     critic: Key[Array, ""]
     penalty: Key[Array, ""]
@@ -50,15 +50,15 @@ def keys_of(step_key, num_parts=1) -> Keys:
     generator_key, *part_keys = jax.random.split(step_key, 1 + num_parts)
     parts = []
     for key in part_keys:
-        fake_key, update_key = jax.random.split(key)
-        parts.append(PartKeys(fake_key, *jax.random.split(update_key, 3)))
-    input_key, dropout_key = jax.random.split(generator_key)
-    return Keys(input_key, dropout_key, parts)
+        label_key, noise_key, update_key = jax.random.split(key, 3)
+        parts.append(PartKeys((label_key, noise_key), *jax.random.split(update_key, 3)))
+    label_key, noise_key, dropout_key = jax.random.split(generator_key, 3)
+    return Keys((label_key, noise_key), dropout_key, parts)
 
 
-def random_inputs(key, num):
+def random_inputs(keys, num):
     """Noise and labels of fakes."""
-    label_key, noise_key = jax.random.split(key)
+    label_key, noise_key = keys
     label = jax.random.randint(label_key, (num,), 0, 4)
     return jax.random.normal(noise_key, (num, 3)), label
 
@@ -241,6 +241,16 @@ def test_units_drop_out_in_every_update():
     metrics = run()
     assert metrics["d_real"] == metrics["d_fake"] == metrics["generator_grad_norm"] == 0
     assert metrics["penalty"] == 1  # (|gradient| - 1)^2
+
+
+@pytest.mark.parametrize("num_discriminator_steps", [1, 2])
+def test_a_single_image_per_update_has_no_batch_statistics(num_discriminator_steps):
+    learner = tiny_cgan(
+        objective=objectives.least_squares(), num_discriminator_steps=num_discriminator_steps
+    )
+    images = jax.tree.map(lambda array: array[:num_discriminator_steps], batch())
+    with pytest.raises(InputError, match="a single image has none"):
+        learner.step(learner.init(KEY, Hypers()), images, KEY)
 
 
 def test_a_batch_that_cannot_be_split():

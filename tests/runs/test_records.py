@@ -12,18 +12,19 @@ from jaxgen.runs.config_file import FORMAT
 def test_metrics_come_back_line_by_line_without_a_truncated_one(tmp_path):
     assert records.read_metrics(tmp_path) == []
     lines = [{"epoch": epoch, "step": 10 * epoch, "loss": 0.1 + epoch} for epoch in (1, 2, 3)]
-    for line in lines:
-        records.append_metrics(tmp_path, line)
+    records.append_metrics(tmp_path, lines[:1])
+    records.append_metrics(tmp_path, lines[1:])
     with directory.metrics_path(tmp_path).open("a") as file:
         file.write('{"epoch": 4, "st')
     assert records.read_metrics(tmp_path) == lines
 
 
-def test_lines_after_the_resumed_step_are_dropped(tmp_path):
-    for epoch in (1, 2, 3):
-        records.append_metrics(tmp_path, {"epoch": epoch, "step": 10 * epoch})
-    records.truncate_metrics(tmp_path, 20)
-    assert [record["step"] for record in records.read_metrics(tmp_path)] == [10, 20]
+@pytest.mark.parametrize("written", [1, 2, 3])
+def test_lines_after_the_resumed_step_are_dropped_and_lost_ones_restored(tmp_path, written):
+    lines = [{"epoch": epoch, "step": 10 * epoch} for epoch in (1, 2, 3)]
+    records.append_metrics(tmp_path, lines[:written])
+    records.reset_metrics(tmp_path, 20, lines[1:2])
+    assert records.read_metrics(tmp_path) == lines[:2]
 
 
 def test_every_start_is_recorded_with_its_environment(tmp_path):
@@ -51,8 +52,8 @@ def test_a_result_summarizes_the_run_without_its_paths(tmp_path):
     directory.config_path(tmp_path).write_text(json.dumps(config))
     command = "python -m train --data-dir /home/me --seed 3"
     environment.record_start(tmp_path, command=command)
-    records.append_metrics(tmp_path, {"epoch": 1, "step": 1, "seconds": 1.5})
-    records.append_metrics(tmp_path, {"epoch": 2, "step": 2, "seconds": 2.25})
+    first, second = ({"epoch": n, "step": n, "seconds": 0.75 + 0.75 * n} for n in (1, 2))
+    records.append_metrics(tmp_path, [first, second])
     records.write_result(tmp_path)
     result = json.loads(directory.result_path(tmp_path).read_text())
     assert result["data"] == {"dataset": "d"}

@@ -16,8 +16,8 @@ from jaxgen.vae.objectives import gaussian
 
 
 def init(model):
-    image = jnp.zeros((2, *model.image_shape))
-    return jax.jit(lambda key: model.init(key, image, key, train=True))(jax.random.key(0))
+    image = jnp.zeros((1, *model.image_shape))
+    return jax.jit(lambda key: model.init(key, image, key, train=False))(jax.random.key(0))
 
 
 def apply(model, variables, *args, **options):
@@ -59,7 +59,7 @@ def test_conv_vae_has_the_parameters_of_the_specification(image_shape, latent_di
 def test_default_conv_vae_has_the_known_number_of_parameters():
     # Counted by hand from the specification's layers at 32x32x1 with a latent space of 128
     key, image = jax.random.key(0), jnp.zeros((1, 32, 32, 1))
-    shapes = jax.eval_shape(lambda: ConvVAE().init(key, image, key, train=True))
+    shapes = jax.eval_shape(lambda: ConvVAE().init(key, image, key, train=False))
     assert num_values(shapes["params"]) == 3_345_121
 
 
@@ -78,7 +78,7 @@ def test_mlp_vae_has_the_parameters_of_the_specification(image_shape):
 def test_a_forward_pass_has_the_shapes_it_says(model, batch_size):
     key = jax.random.key(1)
     x = jnp.ones((batch_size, 16, 8, 3))
-    variables = jax.eval_shape(lambda: model.init(key, x, key, train=True))
+    variables = jax.eval_shape(lambda: model.init(key, x, key, train=False))
     out = jax.eval_shape(
         lambda variables: model.apply(variables, x, key, train=False, num_samples=2), variables
     )
@@ -123,6 +123,24 @@ def test_an_image_that_cannot_be_halved_is_refused_in_plain_words():
         jax.eval_shape(lambda: init(ConvVAE((28, 28, 1))))
 
 
+@pytest.mark.parametrize(
+    ("size", "batch_size", "fits"), [(4, 1, False), (4, 2, True), (8, 1, True)]
+)
+def test_batch_statistics_need_more_than_one_value(size, batch_size, fits):
+    """A batch of one whose encoder ends in 1x1 maps is refused, before the first update."""
+    learner = vae(ConvVAE((size, size, 1), hidden_dims=(4, 4), latent_dim=2), gaussian("tanh", 0.1))
+    state = learner.init(jax.random.key(0), Hypers())
+    images = np.random.default_rng(0).integers(0, 256, (batch_size, size, size, 1), np.uint8)
+    batch = Batch(jnp.array(images), jnp.zeros(batch_size, jnp.int32))
+    if fits:
+        _, metrics = learner.step(state, batch, jax.random.key(1))
+        assert np.isfinite(metrics["loss"])
+    else:
+        with pytest.raises(InputError, match="--batch-size of at least 2"):
+            learner.step(state, batch, jax.random.key(1))
+    assert np.isfinite(learner.evaluate(state, batch, jax.random.key(2))["kl_nats"]).all()
+
+
 def test_a_convolutional_vae_without_layers_is_refused():
     with pytest.raises(InputError, match="at least one layer: add to --hidden-dims"):
         jax.eval_shape(lambda: init(ConvVAE(hidden_dims=())))
@@ -140,7 +158,7 @@ def test_in_bfloat16_parameters_statistics_latents_and_outputs_are_float32(model
     low, key, x = model.clone(dtype=jnp.bfloat16), jax.random.key(1), jnp.ones((2, 4, 4, 1))
 
     def forward(key):
-        variables = low.init(key, x, key, train=True)
+        variables = low.init(key, x, key, train=False)
         return variables, low.apply(variables, x, key, train=True, mutable=["batch_stats"])
 
     assert dtypes(jax.eval_shape(forward, key)) == {jnp.dtype(jnp.float32)}
