@@ -16,6 +16,7 @@ from typing import Any
 from experiments.benchmark.tables import (
     benchmark_table,
     describe_device,
+    folder_table,
     population_table,
     stream_table,
 )
@@ -134,6 +135,7 @@ TABLES = {
     "benchmark": benchmark_table,
     "population": population_table,
     "stream": stream_table,
+    "folder": folder_table,
 }
 START = "<!-- table: "
 MARKED = re.compile(rf"({START}(\w+) -->\n)((?!{START}).)*?(<!-- end -->)", re.DOTALL)

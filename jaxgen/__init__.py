@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from jaxgen.batch import make_batch as make_batch
     from jaxgen.data.load import load as load
     from jaxgen.errors import InputError as InputError
     from jaxgen.gan.models import Discriminator as Discriminator
@@ -36,6 +37,7 @@ _MODULES = {
     "epoch_shape": "jaxgen.training.loop",
     "load": "jaxgen.data.load",
     "load_run": "jaxgen.runner.load",
+    "make_batch": "jaxgen.batch",
     "run": "jaxgen.training.loop",
 }
 __all__ = [
@@ -52,6 +54,7 @@ __all__ = [
     "epoch_shape",
     "load",
     "load_run",
+    "make_batch",
     "run",
 ]
 

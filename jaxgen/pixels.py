@@ -33,7 +33,7 @@ def pad_to(image: UInt8[np.ndarray, "n h w c"], size: int) -> UInt8[np.ndarray, 
     if height > size or width > size:
         raise InputError(
             f"Images of {height}x{width} pixels do not fit --image-size {size}: choose a size of "
-            f"at least {max(height, width)}."
+            f"at least {max(height, width)}, or shrink them with --resize crop, pad or stretch."
         )
     margins = [((size - n) // 2, (size - n + 1) // 2) for n in (height, width)]
     return np.pad(image, [(0, 0), *margins, (0, 0)])

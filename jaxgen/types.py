@@ -77,6 +77,9 @@ class Learner(Generic[StateT, HypersT]):
         Callable[[StateT, Float[Array, "b h w c"], Float[Array, "b d"]], Float[Array, "b"]] | None
     ) = None
     """log p(x, z) in nats, of an image as the model sees it and a latent."""
+    num_classes: int | None = None
+    """The number of classes of a conditional model, whose labels are from 0 to num_classes - 1;
+    None: labels are ignored."""
 
 
 class TrainState(train_state.TrainState):

@@ -32,7 +32,10 @@ def few_digits():
 
     read = builtin.read
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(builtin, "read", lambda split: tuple(array[::5] for array in read(split)))
+        # The first ones, since the classes take turns.
+        patch.setattr(
+            builtin, "read", lambda split: tuple(array[: len(array) // 5] for array in read(split))
+        )
         yield
 
 

@@ -98,6 +98,28 @@ def stream_table(results: Path) -> str:
     return "\n".join(rows)
 
 
+def folder_table(results: Path) -> str:
+    """Tabulate the reading of large folders: a row for each `folder_*.json`."""
+    rows = [
+        "| images | first read, images/s | from the cache, s | streamed, images/s "
+        "| peak memory of reading, MB | with streaming, MB |",
+        "|---|---|---|---|---|---|",
+    ]
+    for path in sorted(results.glob("folder_*.json")):
+        record = json.loads(path.read_text())
+        result, size = record["results"], record["size"]
+        device = describe_device(record["environment"])
+        rows.append(
+            f"| {result['num_images']:,} of {size}x{size}x3, {device} "
+            f"| {result['first_read_images_per_second']:,.0f} "
+            f"| {result['second_read_seconds']:.1f} "
+            f"| {result['streamed_images_per_second']:,.0f} "
+            f"| **{result['peak_anonymous_bytes_of_reading'] / 1e6:,.0f}** "
+            f"| **{result['peak_anonymous_bytes'] / 1e6:,.0f}** |"
+        )
+    return "\n".join(rows)
+
+
 def three_digits(number: float) -> str:
     """Format a positive number to three significant digits, or as an integer from 1000 on."""
     decimals = max(0, 2 - math.floor(math.log10(number)))

@@ -7,6 +7,7 @@ import tyro
 from jaxgen import console
 from jaxgen.commands.export import export
 from jaxgen.commands.extract import extract
+from jaxgen.commands.sample import sample
 from jaxgen.commands.train import train_command
 from jaxgen.commands.verify import verify
 
@@ -22,7 +23,13 @@ def main() -> None:
         train_command(sys.argv[2:])
         return
     with console.report_errors():
-        commands = {"train": train, "extract": extract, "export": export, "verify": verify}
+        commands = {
+            "train": train,
+            "sample": sample,
+            "extract": extract,
+            "export": export,
+            "verify": verify,
+        }
         tyro.extras.subcommand_cli_from_dict(
             commands, prog="jaxgen", description="Train generative models, and use their runs."
         )

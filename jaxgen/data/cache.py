@@ -1,112 +1,179 @@
-"""A cache of the arrays of a prepared set, which are read in 0.1 s instead of 10 s.
+"""A cache of the prepared arrays of a set, which are read in a moment, or mapped.
 
-It is stored beside the prepared set rather than in the user's cache directory, so that it moves
-with the set, serves all users of the set, and is deleted with it.
+It is stored beside the set, in a folder `.jaxgen`, so that it moves with the set, serves all users
+of the set, and is deleted with it; where that cannot be written, in the user's cache directory.
 """
 
-import io
+import hashlib
 import math
 import os
+import time
 import uuid
 import warnings
 import zipfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
 
-from jaxgen.data.tfds import Arrays, Records
+from jaxgen.data.examples import Arrays
 
+VERSION = 1  # raised when the same files yield other arrays
+FOLDER = ".jaxgen"
+IMAGE = "image.raw"  # not .npy, whose header holds their number, which is known only at the end
+START = b"jaxgen pixels".ljust(64)  # precedes the pixels
 ZIP_LENGTHS = 26  # offset in a local zip header: the lengths of name and extra field
+BLOCK = 2**24  # bytes read at a time
+SECONDS_ABANDONED = 24 * 3600  # after which a temporary file is a crashed writer's
 
 
-def read(path: Path, mapped: bool = False) -> Arrays | None:
+class Place(NamedTuple):
+    """Where the arrays of a set are cached, and what they depend on."""
+
+    paths: tuple[Path, ...]
+    """In the order of preference; the name of the split is appended."""
+    fingerprint: str
+
+    def of(self, split: str) -> list[Path]:
+        """Return the files of a split."""
+        return [path.with_name(f"{path.name}.{split}.npz") for path in self.paths]
+
+
+def user_cache_dir() -> Path:
+    """Return the user's directory for what can be computed again."""
+    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "jaxgen"
+
+
+def place(folder: Path, name: str, files: Iterable[tuple[str, os.stat_result]]) -> Place:
+    """Return the place of a set in `folder`; `name` stands for all options that it depends on.
+
+    The arrays are out of date once the name, size or modification time of a file has changed.
+    """
+    lines = [f"{file} {stat.st_size} {stat.st_mtime_ns}" for file, stat in files]
+    text = "\0".join([str(VERSION), name, *sorted(lines)])
+    fingerprint = hashlib.sha256(text.encode("utf-8", "surrogateescape"))
+    elsewhere = hashlib.sha256(os.fsencode(folder.absolute())).hexdigest()[:16]
+    paths = folder / FOLDER / name, user_cache_dir() / "data" / elsewhere / name
+    return Place(paths, fingerprint.hexdigest())
+
+
+def read(place: Place, split: str, mapped: bool = False) -> Arrays | None:
     """Read the cached arrays, or return None if they are missing, damaged or out of date.
 
     With `mapped`, the images stay in the file, unchecked, until they are used.
     """
-    try:
-        with path.open("rb") as file:
-            arrays = np.load(file)
-            if arrays["source"].tolist() != _fingerprint(path.parent):
-                return None
-            label = arrays["label"]  # reading a whole array checks its CRC
-            if mapped:
-                shape = tuple(arrays["shape"].tolist())
-                image = _map(file, arrays.zip.getinfo("image.npy"), shape)
-            else:
-                image = arrays["image"]
-    except (OSError, EOFError, LookupError, RuntimeError, ValueError, zipfile.BadZipFile):
-        return None
-    is_valid = (image.dtype, image.ndim, label.dtype) == (np.uint8, 4, np.int32)
-    return (image, label) if is_valid and label.shape == image.shape[:1] else None
+    for path in place.of(split):
+        arrays = _read(path, place.fingerprint, mapped)
+        if arrays is not None:
+            return arrays
+    return None
 
 
-def write(path: Path, records: Records) -> None:
-    """Cache the examples beside their set, atomically. Warns if the file cannot be written."""
-    # Each writer has its own temporary file. All write the same, and the last to finish wins.
-    unfinished = path.with_suffix(f".{uuid.uuid4().hex}.tmp")
-    try:
-        with unfinished.open("wb") as file:
-            _save(file, _fingerprint(path.parent), records)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    except OSError as error:
-        warnings.warn(
-            f"{path} cannot be written ({error}): every start will read the whole set again.",
-            stacklevel=3,
-        )
-    finally:
-        unfinished.unlink(missing_ok=True)
+def write(place: Place, split: str, chunks: Iterator[Arrays]) -> None:
+    """Cache the arrays of a split, atomically. Warns if no file can be written."""
+    reasons = []
+    for path in place.of(split):
+        # Each writer has its own temporary file. All write the same, and the last to finish wins.
+        unfinished = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = unfinished.open("wb")
+        except OSError as error:
+            reasons.append(f"{path.parent} ({error.strerror})")
+            continue
+        try:
+            with file:
+                _save(file, place.fingerprint, chunks)
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.replace(path)
+        except OSError as error:
+            reasons.append(f"{path.parent} ({error.strerror})")
+            break  # some of the chunks are used up
+        finally:
+            unfinished.unlink(missing_ok=True)
+        _remove_abandoned(path.parent)
+        return
+    warnings.warn(
+        f"The images cannot be cached in {' or '.join(reasons)}: every start will read all of "
+        "them again.",
+        stacklevel=3,
+    )
 
 
-def _save(file: BinaryIO, source: list[str], records: Records) -> None:
-    """Write what `np.savez` would, with one chunk of the images in memory at a time."""
-    labels = []
+def _save(file: BinaryIO, fingerprint: str, chunks: Iterator[Arrays]) -> None:
+    """Write images and labels, with one chunk of the images in memory at a time."""
+    labels, sizes = [np.empty(0, np.int32)], (0, 0, 0)
     with zipfile.ZipFile(file, "w") as archive:
-        with archive.open("image.npy", "w", force_zip64=True) as member:
-            member.write(_image_header(records.shape))
-            for image, label in records.chunks:
-                member.write(image.data)
+        with archive.open(IMAGE, "w", force_zip64=True) as member:
+            member.write(START)
+            for image, label in chunks:
+                member.write(np.ascontiguousarray(image).data)
                 labels.append(label)
-        rest = {"label": np.concatenate(labels), "shape": records.shape, "source": source}
+                sizes = image.shape[1:]
+        label = np.concatenate(labels)
+        rest = {"label": label, "shape": (len(label), *sizes), "source": fingerprint}
         for name, array in rest.items():
             with archive.open(f"{name}.npy", "w") as member:
                 np.save(member, array)
 
 
+def _read(path: Path, fingerprint: str, mapped: bool) -> Arrays | None:
+    try:
+        with path.open("rb") as file, np.load(file) as arrays:
+            if str(arrays["source"]) != fingerprint:
+                return None
+            label = arrays["label"]  # reading a whole array checks its CRC
+            shape = tuple(arrays["shape"].tolist())
+            if label.dtype != np.int32 or len(shape) != 4 or label.shape != shape[:1]:
+                return None
+            member = arrays.zip.getinfo(IMAGE)
+            if member.file_size != len(START) + math.prod(shape):
+                return None
+            return (_map if mapped else _load)(arrays.zip, member, file, shape), label
+    except (OSError, EOFError, LookupError, RuntimeError, ValueError, zipfile.BadZipFile):
+        return None
+    except TypeError:  # it is an .npy file
+        return None
+
+
+def _load(
+    archive: zipfile.ZipFile, member: zipfile.ZipInfo, file: BinaryIO, shape: tuple[int, ...]
+) -> UInt8[np.ndarray, "n h w c"]:
+    """Read the images into memory; their CRC is checked at the end."""
+    image = np.empty(shape, np.uint8)
+    flat, start = image.reshape(-1), 0
+    with archive.open(member) as pixels:
+        _check_start(pixels.read(len(START)))
+        while block := pixels.read(BLOCK):
+            flat[start : start + len(block)] = np.frombuffer(block, np.uint8)
+            start += len(block)
+    return image
+
+
 def _map(
-    file: BinaryIO, member: zipfile.ZipInfo, shape: tuple[int, ...]
-) -> UInt8[np.memmap, "..."]:
-    """Memory-map the images in the file. Raises ValueError if it has none of this shape."""
+    archive: zipfile.ZipFile, member: zipfile.ZipInfo, file: BinaryIO, shape: tuple[int, ...]
+) -> UInt8[np.ndarray, "n h w c"]:
+    """Memory-map the images in the file. Raises ValueError if they are not where they should be."""
     file.seek(member.header_offset + ZIP_LENGTHS)
     lengths = np.frombuffer(file.read(4), "<u2")
     file.seek(int(lengths.sum()), os.SEEK_CUR)
-    header = _image_header(shape)
-    if file.read(len(header)) != header or member.file_size != len(header) + math.prod(shape):
-        raise ValueError(f"{member.filename} has no images of shape {shape}.")
+    _check_start(file.read(len(START)))
     return np.memmap(file, np.uint8, "r", file.tell(), shape)
 
 
-def _image_header(shape: tuple[int, ...]) -> bytes:
-    """Return the bytes that precede the pixels in an .npy file."""
-    header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(
-        header, {"descr": "|u1", "fortran_order": False, "shape": shape}
-    )
-    return header.getvalue()
+def _check_start(found: bytes) -> None:
+    if found != START:
+        raise ValueError("There are no pixels here.")
 
 
-def cache_path(folder: Path, split: str, image_size: int | None) -> Path:
-    """Return the path of the cache of a split, padded to `image_size` unless that is None."""
-    size = "" if image_size is None else f".{image_size}"  # not "-32": "train-32" may be a split
-    return folder / f"jaxgen-{split}{size}.npz"
-
-
-def _fingerprint(folder: Path) -> list[str]:
-    """Fingerprint a prepared set by the names, sizes and modification times of its files."""
-    files = sorted(path for path in folder.iterdir() if not path.name.startswith("jaxgen-"))
-    stats = [(path.name, path.stat()) for path in files]
-    return [f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats]
+def _remove_abandoned(folder: Path) -> None:
+    """Remove the temporary files of writers that were killed long ago."""
+    for path in folder.glob("*.tmp"):
+        try:
+            if time.time() - path.stat().st_mtime > SECONDS_ABANDONED:
+                path.unlink()
+        except OSError:
+            continue  # another process was faster

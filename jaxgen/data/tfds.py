@@ -5,25 +5,16 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from jaxtyping import Int32, UInt8
+from jaxtyping import Int32
 
+from jaxgen.data.examples import UNLABELLED, Arrays, Examples, Indices
 from jaxgen.data.quiet import quiet
+from jaxgen.data.resize import Preparation, prepare_arrays
+from jaxgen.data.split import digest
 from jaxgen.errors import InputError
-from jaxgen.pixels import pad_to
-
-CHUNK = 1024  # records read together, three times as fast as one by one
-
-Arrays = tuple[UInt8[np.ndarray, "n h w c"], Int32[np.ndarray, "n"]]  # images and their labels
-
-
-class Records(NamedTuple):
-    """The examples of a split, in TFDS's order, read lazily in chunks."""
-
-    shape: tuple[int, ...]  # [n, h, w, c] of all images
-    chunks: Iterator[Arrays]
 
 
 def find(name: str, data_dir: Path) -> Path | None:
@@ -42,21 +33,49 @@ def readable(folder: Path) -> bool:
     return any(folder.glob("*.array_record*"))
 
 
-def read(folder: Path, split: str, image_size: int | None) -> Records:
-    """Read the examples of a split lazily, padded to `image_size` unless that is None.
+def splits(folder: Path) -> dict[str, str]:
+    """Return the splits of a set under their own names; `validation` serves as `test` without one.
 
-    Raises InputError if the set has no labeled images of a single size, if it has no such split, or
-    if the images are larger than `image_size`.
+    Reads the same file as TFDS, without importing it. Raises InputError if it is damaged.
+    """
+    try:
+        content = json.loads((folder / "dataset_info.json").read_text("utf-8"))
+        names = [str(split["name"]) for split in content["splits"]]
+    except (OSError, LookupError, TypeError, ValueError) as error:
+        raise _unreadable(folder, error) from error
+    own = {name: name for name in names}
+    return {"test": "validation"} | own if "validation" in own else own
+
+
+def examples(folder: Path, split: str, preparation: Preparation) -> Examples:
+    """Return the examples of a split, whose labels are 0 if the set has none.
+
+    Raises InputError if the set has no images of 8 bits.
     """
     import tensorflow_datasets as tfds
 
     with _reading(folder):
         builder: Any = tfds.builder_from_directory(folder)
-        shape = _image_shape(builder.info, split)
+        _check_features(builder.info)
+        has_one_size = None not in builder.info.features["image"].shape
         source = builder.as_data_source(split, file_format="array_record")
-        if image_size is not None:
-            shape = pad_to(np.zeros((1, *shape), np.uint8), image_size).shape[1:]
-        return Records((len(source), *shape), _chunks(folder, source, image_size))
+    how = preparation.resize or (None if has_one_size else "crop")
+
+    def records(indices: Indices) -> tuple[list[np.ndarray], Int32[np.ndarray, "m"]]:
+        with _reading(folder):
+            chunk = source.__getitems__(indices.tolist())
+        label = np.array([record.get("label", 0) for record in chunk], np.int32)
+        return [np.asarray(record["image"], np.uint8) for record in chunk], label
+
+    def read(indices: Indices) -> Arrays:
+        images, label = records(indices)
+        return prepare_arrays(images, preparation, how), label
+
+    def identify(indices: Indices) -> tuple[list[bytes], Int32[np.ndarray, "m"]]:
+        images, label = records(indices)
+        return [digest(image.tobytes()) for image in images], label
+
+    return Examples(len(source), read, identify)
 
 
 def class_names(folder: Path) -> tuple[str, ...]:
@@ -70,30 +89,13 @@ def class_names(folder: Path) -> tuple[str, ...]:
             lines = path.read_text("utf-8").split("\n")
             return tuple(name for line in lines if (name := line.strip()))
         content = json.loads((folder / "features.json").read_text("utf-8"))
-        num_classes = content["featuresDict"]["features"]["label"]["classLabel"]["numClasses"]
+        features = content["featuresDict"]["features"]
+        if "label" not in features:
+            return UNLABELLED
+        num_classes = features["label"]["classLabel"]["numClasses"]
         return tuple(str(i) for i in range(int(num_classes)))
     except (OSError, LookupError, TypeError, ValueError) as error:
         raise _unreadable(folder, error) from error
-
-
-def gather(records: Records) -> Arrays:
-    """Read all examples into the host's memory."""
-    image = np.empty(records.shape, np.uint8)
-    label = np.empty(len(image), np.int32)
-    stop = 0
-    for chunk in records.chunks:
-        start, stop = stop, stop + len(chunk[1])
-        image[start:stop], label[start:stop] = chunk
-    return image, label
-
-
-def _chunks(folder: Path, source: Any, image_size: int | None) -> Iterator[Arrays]:
-    for start in range(0, len(source), CHUNK):
-        with _reading(folder):
-            chunk = source.__getitems__(range(start, min(start + CHUNK, len(source))))
-            image = np.array([record["image"] for record in chunk], np.uint8)
-            label = np.array([record["label"] for record in chunk], np.int32)
-        yield (image if image_size is None else pad_to(image, image_size)), label
 
 
 @contextlib.contextmanager
@@ -115,24 +117,15 @@ def _unreadable(folder: Path, error: Exception) -> InputError:
     return InputError(f"{folder} cannot be read ({reason}): delete it and prepare the set again.")
 
 
-def _image_shape(info: Any, split: str) -> tuple[int, ...]:
+def _check_features(info: Any) -> None:
     import tensorflow_datasets as tfds
 
     features = dict(info.features.items())
-    image = features.get("image")
-    label = features.get("label")
-    if not (
-        isinstance(image, tfds.features.Image)
-        and image.np_dtype == np.uint8
-        and isinstance(label, tfds.features.ClassLabel)
-    ):
-        raise InputError(
-            f"{info.name} is not an image classification set, since its features are "
-            f"{', '.join(features)}: choose another set."
-        )
-    shape: Any = image.shape
-    if None in shape:
-        raise InputError(f"{info.name} has images of several sizes: choose another set.")
-    if split not in info.splits:
-        raise InputError(f"{info.name} has no split {split!r}, only {' and '.join(info.splits)}.")
-    return shape
+    image, label = features.get("image"), features.get("label")
+    is_labeled = label is None or isinstance(label, tfds.features.ClassLabel)
+    if isinstance(image, tfds.features.Image) and image.np_dtype == np.uint8 and is_labeled:
+        return
+    raise InputError(
+        f"{info.name} is not a set of images of 8 bits with a class each, or none, since its "
+        f"features are {', '.join(features)}: choose another set."
+    )

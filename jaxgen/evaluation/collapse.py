@@ -1,5 +1,7 @@
 """Detect the collapse of a GAN in training."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float
 
@@ -8,7 +10,9 @@ MIN_LOSS = 1e-3
 
 
 def describe_collapse(
-    samples: Float[np.ndarray, "classes n h w c"], discriminator_loss: float
+    samples: Float[np.ndarray, "classes n h w c"],
+    discriminator_loss: float,
+    class_names: Sequence[str],
 ) -> str:
     """Describe how the training has collapsed; an empty string if it has not.
 
@@ -17,7 +21,7 @@ def describe_collapse(
     """
     spread = samples.std(axis=1).mean(axis=(1, 2, 3))  # of each class, over the noise
     if (constant := np.flatnonzero(spread < MIN_SPREAD)).size:
-        classes = ", ".join(map(str, constant))
+        classes = ", ".join(class_names[number] for number in constant.tolist())
         return f"the generator draws the same image whatever the noise (class {classes})"
     if 0 <= discriminator_loss < MIN_LOSS:
         return (

@@ -5,9 +5,11 @@ from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, Key, PyTree
 
+from jaxgen.batch import check_labels
 from jaxgen.errors import InputError, require_positive
 from jaxgen.gan.models import Discriminator, Generator
 from jaxgen.gan.objectives import Logits, Objective, Penalty
@@ -25,6 +27,8 @@ from jaxgen.types import (
     create_train_state,
     traced_learning_rate,
 )
+
+NUM_TOGETHER = 64  # images whose statistics are about those of a training batch
 
 
 class Hypers(NamedTuple):
@@ -91,8 +95,9 @@ def cgan(
 
     With `ema_decay`, samples come from a moving average of the generator. `sample_statistics`
     selects the statistics by which BatchNorm normalizes them. "batch" takes those of the images
-    drawn together, as the course does; it is unsuitable for few images or few classes, whose
-    statistics differ from those of a training batch. "running" takes the running averages, so that
+    drawn together, as the course does. Fewer than 64 of them are drawn together with others of all
+    classes, always the same ones; many images of few classes are still unlike a training batch.
+    "running" takes the running averages, so that
     no image depends on another; with `ema_decay` it is inaccurate in the first few thousand steps,
     when the activations of the averaged generator vary less than the running averages.
 
@@ -123,6 +128,7 @@ def cgan(
         evaluate=partial(_evaluate, gan),
         generate=partial(_generate, gan),
         sample=partial(_sample, gan),
+        num_classes=generator.num_classes,
     )
 
 
@@ -249,6 +255,8 @@ def _evaluate(gan: GAN, state: GANState, batch: Batch, key: Key[Array, ""]) -> M
 
 
 def _generate(gan: GAN, state: GANState, labels: Labels, z: Float[Array, "n d"]) -> UnitImages:
+    """Generate images; under `jit`, those with labels out of range are NaN."""
+    check_labels(labels, gan.generator.num_classes)
     return symmetric_to_unit(_draw(gan, state, z, labels))
 
 
@@ -259,8 +267,14 @@ def _sample(gan: GAN, state: GANState, labels: Labels, key: Key[Array, ""]) -> U
 
 def _draw(gan: GAN, state: GANState, noise: Float[Array, "n d"], label: Labels) -> SymmetricImages:
     variables = state.generator.variables if gan.ema_decay is None else state.ema
-    train = gan.sample_statistics == "batch"
-    return _forward(gan, variables, noise, label, train=train)[0]
+    if gan.sample_statistics == "running":
+        return _forward(gan, variables, noise, label, train=False)[0]
+    num_images = label.shape[0]
+    if num_images < NUM_TOGETHER:  # the statistics of one image would erase it
+        other_noise, other_label = _other_inputs(gan, NUM_TOGETHER - num_images)
+        noise = jnp.concatenate([noise, other_noise])
+        label = jnp.concatenate([label, other_label])
+    return _forward(gan, variables, noise, label, train=True)[0][:num_images]
 
 
 def _random_inputs(
@@ -269,6 +283,15 @@ def _random_inputs(
     """Draw noise, and labels that are uniform over the classes."""
     label = jax.random.randint(label_key, (num_images,), 0, gan.generator.num_classes)
     return jax.random.normal(noise_key, (num_images, gan.generator.latent_dim)), label
+
+
+def _other_inputs(
+    gan: GAN, num_images: int
+) -> tuple[Float[np.ndarray, "{num_images} d"], Int[np.ndarray, "{num_images}"]]:
+    """Return noise and labels that are the same in every program and use no key."""
+    noise = np.random.default_rng(0).standard_normal((num_images, gan.generator.latent_dim))
+    label = np.arange(num_images, dtype=np.int32) % gan.generator.num_classes
+    return noise.astype(np.float32), label
 
 
 def _forward(

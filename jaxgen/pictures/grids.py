@@ -1,15 +1,17 @@
 """Grids of images, and animations of them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from jaxgen.pixels import to_uint8
 
 GAP = 2  # pixels between images
+NAME_SIZE, NAME_MARGIN = 20, 6  # pixels
+NAME_LENGTH = 20  # characters; longer names are cut
 
 
 def grid(
@@ -25,6 +27,22 @@ def grid(
         canvas[row, :height, column, :width] = image
     picture = canvas.reshape(num_rows * (height + GAP), num_columns * (width + GAP), 3)
     return picture[:-GAP, :-GAP].repeat(scale, axis=0).repeat(scale, axis=1)
+
+
+def with_names(
+    picture: Float[np.ndarray, "height width 3"], names: Sequence[str]
+) -> Float[np.ndarray, "height wider 3"]:
+    """Write a name to the left of each row of a grid; the rows have the same height."""
+    row_height = picture.shape[0] / len(names)
+    font = ImageFont.load_default(min(NAME_SIZE, 0.8 * row_height))
+    texts = [n if len(n) <= NAME_LENGTH else f"{n[: NAME_LENGTH - 1]}…" for n in names]
+    width = round(max(font.getlength(text) for text in texts)) + 2 * NAME_MARGIN
+    column = Image.new("RGB", (width, picture.shape[0]), "white")
+    draw = ImageDraw.Draw(column)
+    for row, text in enumerate(texts):
+        at = (width - NAME_MARGIN, (row + 0.5) * row_height)
+        draw.text(at, text, fill="black", font=font, anchor="rm")
+    return np.concatenate([np.asarray(column) / 255, picture], axis=1)
 
 
 def interleave(

@@ -136,6 +136,11 @@ def make_learner(config: Config, facts: Facts) -> Learner[GANState, Hypers]:
 
 def build(config: Config, facts: Facts) -> Task[GANState, Hypers]:
     """Create the functions of a run."""
+    if facts.num_classes < 2:
+        raise InputError(
+            f"A conditional GAN draws images of a class, and {facts.dataset} has only one: sort "
+            "its images into a folder for each class, or train the recipe vae."
+        )
     learner, model = make_learner(config, facts), Classifier(facts.num_classes)
     labels = jnp.repeat(jnp.arange(facts.num_classes), SAMPLES_PER_CLASS)
 
@@ -170,13 +175,14 @@ def build(config: Config, facts: Facts) -> Task[GANState, Hypers]:
             return ""
         samples = drawn["samples"]
         by_class = samples.reshape(facts.num_classes, -1, *samples.shape[1:])
-        return describe_collapse(by_class, record["train/discriminator_loss"])
+        loss = record["train/discriminator_loss"]
+        return describe_collapse(by_class, loss, facts.class_names)
 
     return Task(
         learner=learner,
         evaluate=evaluate,
         draw=draw,
-        save_pictures=save_pictures,
+        save_pictures=partial(save_pictures, facts.class_names),
         describe=describe,
         warn=warn,
         prepare_evaluation=prepare_evaluation,
@@ -184,9 +190,10 @@ def build(config: Config, facts: Facts) -> Task[GANState, Hypers]:
     )
 
 
-def save_pictures(directory: Path, epoch: int, drawn: Drawn) -> None:
-    """Save a grid of samples with a row per class."""
-    grids.save(samples_path(directory, epoch), grids.grid(drawn["samples"], SAMPLES_PER_CLASS))
+def save_pictures(class_names: tuple[str, ...], directory: Path, epoch: int, drawn: Drawn) -> None:
+    """Save a grid of samples with a row per class, and its name."""
+    grid = grids.grid(drawn["samples"], SAMPLES_PER_CLASS)
+    grids.save(samples_path(directory, epoch), grids.with_names(grid, class_names))
 
 
 def describe(record: Record) -> str:

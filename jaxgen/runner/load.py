@@ -1,14 +1,15 @@
 """Open a run with its options, state and metrics, but without its data."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Float, PyTree, UInt8
+from jaxtyping import Array, Float, PyTree, Shaped
 
+from jaxgen.batch import check_images, check_labels
 from jaxgen.errors import InputError
 from jaxgen.recipes.recipe import Facts, Recipe, Task
 from jaxgen.runner import recorded
@@ -21,7 +22,9 @@ from jaxgen.training.checkpoint import find_step, restore
 from jaxgen.types import CheckpointChoice, Learner
 
 Images = Float[np.ndarray, "n h w c"]  # in [0, 1]
-Pixels = UInt8[np.ndarray, "n h w c"]
+AnyArray = Shaped[np.ndarray, "..."] | Shaped[Array, "..."]
+
+NUM_TOGETHER = 32  # images drawn at a time, so that a GAN's batch statistics are of all classes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,25 +72,51 @@ class Run:
         )
 
     def sample(self, labels: int | Sequence[int], *, seed: int = 0) -> Images:
-        """Draw an image for each label or, given a number, that many with labels of all classes."""
+        """Draw an image for each label or, given a number, that many with labels of all classes.
+
+        Raises InputError for labels that the model does not have.
+        """
         if isinstance(labels, int):
             labels = [i % self.facts.num_classes for i in range(labels)]
-        return self._call(self.learner.sample, np.array(labels, np.int32), jax.random.key(seed))
+        batches = list(self.sample_batches(labels, seed=seed))
+        return np.concatenate(batches) if batches else np.zeros((0, *self.facts.image_shape))
+
+    def sample_batches(self, labels: Sequence[int], *, seed: int = 0) -> Iterator[Images]:
+        """Draw what `sample` does, a few images at a time."""
+        label, key = np.array(labels, np.int32), jax.random.key(seed)
+        check_labels(label, self.learner.num_classes)
+        for number, start in enumerate(range(0, len(label), NUM_TOGETHER)):
+            part = label[start : start + NUM_TOGETHER]
+            whole = np.resize(part, NUM_TOGETHER)  # one size, so that one program draws them all
+            images = self._call(self.learner.sample, whole, jax.random.fold_in(key, number))
+            yield images[: len(part)]
 
     def generate(self, z: Float[np.ndarray, "n d"], labels: Sequence[int] | None = None) -> Images:
         """Generate an image from each latent, with the given labels or class 0."""
         labels = [0] * len(z) if labels is None else labels
         return self._call(self.learner.generate, np.array(labels, np.int32), np.asarray(z))
 
-    def reconstruct(self, images: Pixels, *, seed: int = 0) -> Images:
-        """Encode and decode images. Raises InputError if the model has no encoder."""
-        return self._call(self.learner.reconstruct, images, jax.random.key(seed))
+    def reconstruct(self, images: AnyArray, *, seed: int = 0) -> Images:
+        """Encode and decode uint8 images [n, h, w, c].
+
+        Raises InputError if the model has no encoder, or if the images do not fit it.
+        """
+        return self._call(self.learner.reconstruct, self._fit(images), jax.random.key(seed))
 
     def encode(
-        self, images: Pixels, *, seed: int = 0
+        self, images: AnyArray, *, seed: int = 0
     ) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n d"]]:
-        """Compute mean and log-variance of q(z | x). Raises InputError if there is no encoder."""
-        return self._call(self.learner.encode, images, jax.random.key(seed))
+        """Compute mean and log-variance of q(z | x). Takes and raises what `reconstruct` does."""
+        return self._call(self.learner.encode, self._fit(images), jax.random.key(seed))
+
+    def _fit(self, images: AnyArray) -> AnyArray:
+        check_images(images)
+        if images.shape[1:] != self.facts.image_shape:
+            raise InputError(
+                f"{self.path} takes images of the shape {list(self.facts.image_shape)}, not "
+                f"{list(images.shape[1:])}: load them with jaxgen.load and the options of the run."
+            )
+        return images
 
     def _call(self, function: Any, *args: Any) -> Any:
         if function is None:

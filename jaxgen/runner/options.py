@@ -6,6 +6,7 @@ from typing import Generic, Literal, TypeVar
 
 import tyro
 
+from jaxgen.data.resize import Resize
 from jaxgen.errors import InputError, require_positive
 from jaxgen.recipes.recipe import ConfigT
 from jaxgen.training.population import Strategy
@@ -20,14 +21,23 @@ class DataOptions:
     """The images to train on."""
 
     dataset: str | None = None
-    """mnist, mnist_5k (built in), or any image classification set of TensorFlow Datasets.
-    None: mnist if it is available, otherwise mnist_5k."""
+    """A folder of images, with a folder for each class or without, and with or without train/ and
+    test/; an .npz, .npy or IDX file; mnist_5k (built in), mnist, or any image set of TensorFlow
+    Datasets. None: mnist if it is available, otherwise mnist_5k."""
     data_dir: Path | None = None
     """Directory of prepared sets of TensorFlow Datasets; None: its own default."""
     manual_dir: Path | None = None
     """Directory with the original .gz files of MNIST, Fashion-MNIST or KMNIST."""
     image_size: int = 32
-    """Smaller images are padded with black to this height and width."""
+    """Height and width of the images."""
+    channels: Literal[1, 3] | None = None
+    """1: grey, 3: color; None: 1 if all images are grey, otherwise 3."""
+    resize: Resize | None = None
+    """Scale the center of each image (crop), the whole image between black bars if it is too large
+    (pad), or the whole image regardless of its shape (stretch). None: crop photos; center images
+    that have one size, such as digits, in black."""
+    skip_broken: bool = False
+    """Leave out files that cannot be read."""
 
     def __post_init__(self) -> None:
         require_positive(**{"--image-size": self.image_size})

@@ -9,13 +9,16 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
 
+from jaxgen.data.examples import Report
 from jaxgen.training.loop import Chunk, EpochShape
 
 SECONDS_BETWEEN_LINES = 60
+SECONDS_IN_SILENCE = 2
 
 
 class Reporter:
@@ -40,6 +43,32 @@ class Reporter:
         elif elapsed > SECONDS_BETWEEN_LINES and not self._progress.console.is_terminal:
             self._progress.console.print(status)
             self._last_line = time.monotonic()
+
+
+@contextmanager
+def reading_bar(console: Console) -> Iterator[Report]:
+    """Show how much of a data set is read, if that takes more than a moment.
+
+    Outside of a terminal, a line says what is done.
+    """
+    columns = (BarColumn(bar_width=6), TextColumn("{task.description}"), TimeRemainingColumn())
+    bars: dict[str, TaskID] = {}
+    start = time.monotonic()
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as progress:
+
+        def report(what: str, done: int, total: int) -> None:
+            if time.monotonic() - start < SECONDS_IN_SILENCE:
+                return
+            if what not in bars:
+                bars[what] = progress.add_task("")
+                if not console.is_terminal:
+                    console.print(f"{what} {total:,} images")
+            description = f"{what} {done:,} of {total:,} images"
+            progress.update(bars[what], total=total, completed=done, description=description)
+
+        yield report
 
 
 @contextmanager

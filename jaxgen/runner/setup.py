@@ -1,35 +1,19 @@
 """Everything that a run needs before it trains: its data, its devices and its task."""
 
 import dataclasses
-import hashlib
-from functools import partial
 from typing import NamedTuple
 
 import jax
-import numpy as np
 from rich.console import Console
 
-from jaxgen import data
 from jaxgen.errors import InputError
 from jaxgen.recipes.recipe import Facts, Recipe, Task
 from jaxgen.runner import recorded
-from jaxgen.runner.options import DataOptions, Options
+from jaxgen.runner.data import DataSets, fingerprint, load_data
+from jaxgen.runner.options import Options
 from jaxgen.runner.sweep import members
-from jaxgen.training import loop, memory, sharding
+from jaxgen.training import loop, sharding
 from jaxgen.training.sharding import Layout
-from jaxgen.types import Batch
-
-NUM_FINGERPRINTED = 2**16  # images of a split, evenly spaced
-
-
-class DataSets(NamedTuple):
-    """The images of a run, on the host and padded to the size of the model's input."""
-
-    name: str
-    train: Batch
-    test: Batch
-    class_names: tuple[str, ...]
-    is_streamed: bool
 
 
 class Setup(NamedTuple):
@@ -76,40 +60,6 @@ def prepare(recipe: Recipe, options: Options, console: Console) -> Setup:
         facts = check_same_data(recipe, options, facts)
     task = recipe.build(options.config, facts)
     return Setup(recipe, options, facts, task, sets, shape, layout)
-
-
-def load_data(options: DataOptions, data_mode: str, console: Console) -> DataSets:
-    """Load both splits; the training images are mapped if they are to be streamed.
-
-    With `data_mode="auto"` they are streamed if they would fill more than half of a device.
-    """
-    name, notice = data.choose(options.dataset, options.data_dir, options.manual_dir)
-    if notice:
-        console.print(notice)
-    load = partial(
-        data.load,
-        name,
-        image_size=options.image_size,
-        data_dir=options.data_dir,
-        manual_dir=options.manual_dir,
-    )
-    test = load("test")
-    is_streamed = data_mode == "stream"
-    if data_mode == "auto":
-        is_streamed = load("train", mapped=True).image.nbytes > memory.device_bytes() / 2
-    train = load("train", mapped=is_streamed)
-    return DataSets(name, train, test, data.class_names(name, options.data_dir), is_streamed)
-
-
-def fingerprint(sets: DataSets) -> str:
-    """Hash labels, class names and images; of very large splits, evenly spaced images."""
-    digest = hashlib.sha256(repr(sets.class_names).encode())
-    for split in (sets.train, sets.test):
-        stride = -(-len(split.label) // NUM_FINGERPRINTED)
-        digest.update(repr(split.image.shape).encode())
-        digest.update(np.ascontiguousarray(split.label).data)
-        digest.update(np.ascontiguousarray(split.image[::stride]).data)
-    return digest.hexdigest()
 
 
 def check_same_data(recipe: Recipe, options: Options, facts: Facts) -> Facts:

@@ -1,7 +1,6 @@
 """The user's cache directory: compiled programs, and results that are expensive to compute."""
 
 import hashlib
-import os
 import uuid
 import warnings
 from collections.abc import Callable
@@ -11,20 +10,17 @@ import jax
 from flax import serialization
 from jaxtyping import PyTree
 
-
-def cache_dir() -> Path:
-    """Return the directory for results that can be recomputed."""
-    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "jaxgen"
+from jaxgen.data.cache import user_cache_dir
 
 
 def path_for(kind: str, key: str) -> Path:
     """Return the file of a cached result; `key` identifies everything that it depends on."""
-    return cache_dir() / f"{kind}-{hashlib.sha256(key.encode()).hexdigest()[:24]}.msgpack"
+    return user_cache_dir() / f"{kind}-{hashlib.sha256(key.encode()).hexdigest()[:24]}.msgpack"
 
 
 def keep_compiled_programs() -> None:
     """Enable JAX's persistent compilation cache."""
-    jax.config.update("jax_compilation_cache_dir", str(cache_dir() / "xla"))
+    jax.config.update("jax_compilation_cache_dir", str(user_cache_dir() / "xla"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Int, Key, PyTree
 
+from jaxgen.batch import check_batch
 from jaxgen.errors import InputError
 from jaxgen.training import sharding
 from jaxgen.training.population import freeze_if_not_finite
@@ -122,8 +123,10 @@ def run(
 
     Each metric is `[num_epochs, steps]`. The function can be jitted, and vmapped over `key` and
     `hypers`. On a CPU it is bit-identical to `fit`, whose chunks it uses. As there, the first chunk
-    with a metric that is not finite freezes the state.
+    with a metric that is not finite freezes the state. Raises InputError, as `check_batch` does, if
+    `data` are no 8-bit images or, outside of `jit`, if labels are out of range.
     """
+    check_batch(data, learner.num_classes)
     keys = split_run_key(key)
     train = freeze_if_not_finite(partial(train_chunk, learner.step))
 
@@ -175,7 +178,11 @@ def evaluate(
     key: Key[Array, ""],
     batch_size: int,
 ) -> Metrics:
-    """Average each per-example metric over all of `data`, every example counted once."""
+    """Average each per-example metric over all of `data`, every example counted once.
+
+    Raises InputError, as `check_batch` does, if `data` are no 8-bit images.
+    """
+    check_batch(data)
     num_examples = data.label.shape[0]
     num_batches = -(-num_examples // batch_size)
     rows = jnp.arange(num_batches * batch_size).reshape(num_batches, batch_size)
@@ -251,8 +258,11 @@ def fit(
     """Train from the step of `state` to the end of epoch `num_epochs`, one chunk at a time.
 
     `train` comes from `trainer` with the same layout. `data` is kept on the device, or streamed to
-    it. The state of each chunk is donated to the next one: use or copy it before continuing.
+    it. The state of each chunk is donated to the next one: use or copy it before continuing. Raises
+    InputError, as `check_batch` does, if `data` are no 8-bit images.
     """
+    if isinstance(data, Batch):
+        check_batch(data)
     layout = layout or sharding.layout()
     state, keys = jax.device_put((state, keys), layout.members)
     first_chunk = num_updates(state) // shape.chunk_steps

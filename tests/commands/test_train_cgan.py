@@ -40,7 +40,7 @@ def finished(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cgan, "WARM_UP_STEPS", 20)
         patch.setattr(
-            cgan, "describe_collapse", lambda images, loss: f"{images.shape} and {loss:.4f}"
+            cgan, "describe_collapse", lambda images, loss, _: f"{images.shape} and {loss:.4f}"
         )
         return run_dir, start("cgan", *TINY, "--epochs", 2, "--run-dir", run_dir)
 
@@ -77,10 +77,14 @@ def test_a_run_records_what_it_was_and_what_it_measured(finished):
     assert json.loads((run_dir / "result.json").read_text())["metrics"] == lines[-1]
 
 
-def test_pictures_have_a_row_for_each_class_and_an_animation(finished):
+def test_pictures_have_a_row_for_each_class_with_its_name_and_an_animation(finished):
     run_dir, _ = finished
     for epoch in (1, 2):
-        assert imread(directory.samples_path(run_dir, epoch)).shape[:2] == (676, 676)
+        picture = imread(directory.samples_path(run_dir, epoch))
+        assert picture.shape[0] == 676
+        assert 676 < picture.shape[1] < 730
+        margin = picture[:, : picture.shape[1] - 676, :3]
+        assert all(margin[68 * row : 68 * row + 64].min() < 0.5 for row in range(10))
     with Image.open(run_dir / "training.gif") as animation:
         assert animation.n_frames == 2  # pyright: ignore[reportAttributeAccessIssue]
     assert imread(run_dir / "curves.png")[..., :3].std() > 0.05

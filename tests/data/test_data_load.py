@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxgen.data import choose, class_names, load, tfds
-from jaxgen.data.load import default_data_dir
+from jaxgen.data import Preparation, choose, class_names, examples, find, load, tfds
+from jaxgen.data.named import default_data_dir
 from jaxgen.errors import InputError
 
 
@@ -20,12 +20,17 @@ from jaxgen.errors import InputError
         ("mnits", "Did you mean mnist"),
         ("MNIST", "Did you mean .*mnist"),
         ("mnist5k", "Did you mean mnist_5k"),
-        ("qqqqqqq", "no data set 'qqqqqqq'. mnist_5k is built in, and http.* lists the others"),
+        ("qqqqqqq", "no data set 'qqqqqqq', and no folder or file .* http.* lists the others"),
         ("", "no data set ''"),
         ("mnist:.", "no data set 'mnist:.'"),
-        ("mnist/..", "no data set 'mnist/..'"),
-        ("../mnist", "no data set"),
-        ("/mnist", "no data set"),
+        ("mnist/..", r"mnist/\.\. does not exist: give a folder of images"),
+        (
+            "../mnits",
+            r"/\.\./mnits does not exist: give a folder of images, an .npz, .npy or IDX file",
+        ),
+        ("/mnits", r"^/mnits does not exist"),
+        ("mnits.npz", r"/mnits\.npz does not exist"),
+        ("photos/cats", "no data set 'photos/cats', and no folder or file of that name"),
         ("huggingface:mnist", "no data set"),
         ("cifar10", "cifar10 is not prepared in .*tfds build cifar10 .*_format=array_record"),
         ("mnist:1.0.0", "mnist:1.0.0 is not prepared"),
@@ -121,11 +126,12 @@ def test_a_set_that_cannot_be_cached_stays_in_memory(
 ):
     load_train = partial(load, "mnist", "train", image_size=image_size, data_dir=tmp_path)
     whole = load_train(manual_dir=originals.folder)
-    (path,) = (tmp_path / "mnist" / "3.0.1").glob("jaxgen-*")
-    path.unlink()
-    monkeypatch.setattr(tfds, "CHUNK", 8)  # several chunks, the last one not full
+    folder = tmp_path / "mnist" / "3.0.1" / ".jaxgen"
+    for path in folder.iterdir():
+        path.unlink()
+    monkeypatch.setattr(examples, "CHUNK", 8)  # several chunks, the last one not full
     monkeypatch.setattr(os, "fsync", refuse)
-    with pytest.warns(UserWarning, match=f"{path} cannot be written"):
+    with pytest.warns(UserWarning, match=f"cannot be cached in {folder} "):
         batch = load_train(mapped=mapped)
     assert not isinstance(batch.image, np.memmap)
     np.testing.assert_array_equal(batch.image, whole.image)
@@ -161,7 +167,7 @@ def test_each_size_is_read_once_and_cached(tmp_path, originals, monkeypatch):
     shapes = {None: (28, 28, 1), 32: (32, 32, 1), 40: (40, 40, 1)}
     for size in shapes:
         load("mnist", "test", image_size=size, data_dir=tmp_path, manual_dir=originals.folder)
-    monkeypatch.setattr(tfds, "read", None)  # from here on, only the caches are left
+    monkeypatch.setattr(tfds, "prepare_arrays", None)  # from here on, only the caches are left
     for size, shape in shapes.items():
         assert load("mnist", "test", image_size=size, data_dir=tmp_path).image.shape[1:] == shape
 
@@ -169,22 +175,19 @@ def test_each_size_is_read_once_and_cached(tmp_path, originals, monkeypatch):
 @pytest.mark.parametrize("name", ["mnist", "mnist_5k"])
 def test_a_set_of_larger_images_is_refused_and_not_cached(name, tmp_path, originals):
     folders = {"data_dir": tmp_path, "manual_dir": originals.folder}
-    with pytest.raises(InputError, match=r"^Images of 28x28 pixels do not fit --image-size 27"):
+    message = r"^Images of 28x28 .* do not fit --image-size 27: .* at least 28, or .* --resize crop"
+    with pytest.raises(InputError, match=message):
         load(name, "test", image_size=27, **folders)
-    assert not list(tmp_path.rglob("jaxgen-*"))
+    assert not list(tmp_path.rglob(".jaxgen/*"))
     assert load(name, "test", image_size=28, **folders).image.shape[1:] == (28, 28, 1)
 
 
 def test_class_names_of_mnist_and_the_builtin_set(tmp_path, originals):
     """MNIST's classes have no names in TFDS."""
-    assert class_names("mnist_5k") == tuple("0123456789")
     load("mnist", "test", data_dir=tmp_path, manual_dir=originals.folder)
-    assert class_names("mnist", tmp_path) == tuple("0123456789")
-
-
-def test_class_names_of_an_unknown_set(tmp_path):
-    with pytest.raises(InputError, match="Did you mean mnist"):
-        class_names("mnits", tmp_path)
+    for name in ("mnist_5k", "mnist"):
+        source = find(name, Preparation(), data_dir=tmp_path)
+        assert class_names(source) == tuple("0123456789")
 
 
 def test_the_builtin_set_has_nothing_to_map():
@@ -199,7 +202,6 @@ def test_a_cached_set_is_read_without_tfds(tmp_path, originals):
         "import pathlib, sys, jaxgen.data\n"
         "train = jaxgen.data.load('mnist', 'train', data_dir=pathlib.Path(sys.argv[1]))\n"
         "assert train.image.shape == (37, 28, 28, 1)\n"
-        "assert len(jaxgen.data.class_names('mnist', pathlib.Path(sys.argv[1]))) == 10\n"
         "assert jaxgen.data.load('mnist_5k', 'test').label.shape == (1000,)\n"
         "assert not {'tensorflow', 'tensorflow_datasets', 'grain'} & set(sys.modules)\n"
     )

@@ -10,15 +10,14 @@ import pytest
 import tensorflow_datasets as tfds
 from absl import logging
 
-from jaxgen.data import load, mnist
-from jaxgen.data import tfds as prepared
+from jaxgen.data import examples, load, mnist
 from jaxgen.data.mnist import IMAGES, LABELS, PREFIXES
 from jaxgen.errors import InputError
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_prepared_set_is_what_the_originals_hold(split, tmp_path, originals, monkeypatch):
-    monkeypatch.setattr(prepared, "CHUNK", 8)  # several chunks, the last one not full
+    monkeypatch.setattr(examples, "CHUNK", 8)  # several chunks, the last one not full
     batch = load("mnist", split, data_dir=tmp_path, manual_dir=originals.folder)
     assert batch.image.shape == (len(originals.label[split]), 28, 28, 1)
     assert (batch.image.dtype, batch.label.dtype) == (np.uint8, np.int32)

@@ -5,6 +5,8 @@ import pytest
 
 from jaxgen.evaluation.collapse import describe_collapse
 
+NAMES = ("cat", "dog", "fox")
+
 
 def samples(spread):
     """Three classes of ten images whose pixels differ by so much."""
@@ -13,19 +15,20 @@ def samples(spread):
 
 
 def test_varied_samples_and_an_undecided_discriminator_are_fine():
-    assert describe_collapse(samples(0.1), 0.25) == ""
+    assert describe_collapse(samples(0.1), 0.25, NAMES) == ""
 
 
 def test_constant_outputs_are_named_with_their_class():
     images = samples(0.1)
     images[1] = images[1, 0]
-    assert "the same image whatever the noise (class 1)" in describe_collapse(images, 0.25)
+    message = describe_collapse(images, 0.25, NAMES)
+    assert "the same image whatever the noise (class dog)" in message
 
 
 def test_a_discriminator_that_has_won_is_named():
-    assert "stuck at its bound" in describe_collapse(samples(0.1), 1e-5)
+    assert "stuck at its bound" in describe_collapse(samples(0.1), 1e-5, NAMES)
 
 
 @pytest.mark.parametrize("loss", [-3.0, 0.01])
 def test_a_loss_away_from_its_bound_is_fine(loss):
-    assert describe_collapse(samples(0.1), loss) == ""
+    assert describe_collapse(samples(0.1), loss, NAMES) == ""

@@ -10,6 +10,7 @@ import pytest
 from scipy.special import expit, log_expit
 from tiny_gan import DISCRIMINATOR, GENERATOR, KEY, batch, build, pixels, tiny_cgan
 
+from jaxgen.errors import InputError
 from jaxgen.gan import objectives
 from jaxgen.gan.learner import Hypers
 
@@ -41,13 +42,13 @@ def test_sample_statistics(statistics):
     learner = tiny_cgan(objective=objectives.least_squares(), sample_statistics=statistics)
     sample = jax.jit(learner.sample)
     state = build("plain").init(KEY, Hypers())
-    labels = jnp.array([0, 1, 2, 3])
+    labels = jnp.arange(80) % 4
     images = sample(state, labels, KEY)
-    others = sample(state, jnp.array([0, 1, 2, 0]), KEY)
+    others = sample(state, labels.at[-1].set(0), KEY)
     assert (images[0] != others[0]).any() == (statistics == "batch")
-    assert (images[3] != others[3]).any()
+    assert (images[-1] != others[-1]).any()
 
-    noise = jax.random.normal(KEY, (4, 3))
+    noise = jax.random.normal(KEY, (80, 3))
     expected, _ = GENERATOR.apply(
         state.generator.variables,
         noise,
@@ -57,6 +58,40 @@ def test_sample_statistics(statistics):
     )
     np.testing.assert_allclose(images, (expected + 1) / 2, atol=1e-6)  # in [0, 1]
     np.testing.assert_allclose(learner.generate(state, labels, noise), images, atol=1e-6)
+
+
+def test_a_single_image_is_like_one_of_many():
+    """Its own statistics would leave nothing of its label and noise."""
+    learner = tiny_cgan(objective=objectives.least_squares())
+    state = build("plain").init(KEY, Hypers())
+    noise = jax.random.normal(KEY, (400, 3))
+    labels = jnp.arange(400) % 4
+    together = learner.generate(state, labels, noise)
+    generate = jax.jit(learner.generate)
+    alone = jnp.concatenate(
+        [generate(state, labels[i : i + 1], noise[i : i + 1]) for i in range(8)]
+    )
+    assert np.corrcoef(np.ravel(alone), np.ravel(together[:8]))[0, 1] > 0.95
+    assert alone.std(axis=0).mean() > 0.5 * together.std(axis=0).mean()
+    one = learner.sample(state, jnp.array([1]), jax.random.key(1))
+    assert one.shape == (1, *together.shape[1:])
+    assert (one != learner.sample(state, jnp.array([2]), jax.random.key(1))).any()
+    assert (one != learner.sample(state, jnp.array([1]), jax.random.key(2))).any()
+    np.testing.assert_array_equal(one, learner.sample(state, jnp.array([1]), jax.random.key(1)))
+
+
+@pytest.mark.parametrize("label", [-1, 4, 100])
+def test_labels_out_of_range_are_named_outside_of_jit(label):
+    learner = tiny_cgan(objective=objectives.least_squares())
+    state = build("plain").init(KEY, Hypers())
+    labels = jnp.array([0, label])
+    for draw in (
+        lambda: learner.sample(state, labels, KEY),
+        lambda: learner.generate(state, labels, jnp.zeros((2, 3))),
+    ):
+        with pytest.raises(InputError, match=r"^Labels must be from 0 to 3, but are from"):
+            draw()
+    assert np.isnan(jax.jit(learner.sample)(state, jnp.array([0, 100]), KEY)[1]).all()
 
 
 def test_evaluate():

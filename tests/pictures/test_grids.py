@@ -57,3 +57,24 @@ def test_an_animation_shows_the_pictures_in_their_order(tmp_path):
             durations.append(animation.info["duration"])
     assert_allclose(grays, [0, 127, 255], atol=2)
     assert durations == [150, 150, 2000]
+
+
+def test_names_stand_beside_their_rows():
+    images = np.full((6, 16, 16, 1), 0.5)
+    grid = grids.grid(images, num_columns=2)
+    named = grids.with_names(grid, ["cat", "", "a name that is longer than there is room for"])
+    width = named.shape[1] - grid.shape[1]
+    assert_array_equal(named[:, width:], grid)
+    rows = np.array_split(named[:, :width], 3)
+    inked = [(row < 0.5).any() for row in rows]
+    assert inked == [True, False, True]
+    assert width < 250
+
+
+def test_small_rows_have_small_names():
+    """So that the names of a grid of small images do not run into each other."""
+    grid = grids.grid(np.full((4, 4, 4, 3), 0.5), num_columns=1, scale=1)
+    named = grids.with_names(grid, ["Ig", "", "", "Ig"])
+    ink = np.min(named[:, : named.shape[1] - grid.shape[1]], axis=(1, 2)) < 0.9
+    assert not ink[8:14].any()
+    assert ink[:6].any()

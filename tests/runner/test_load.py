@@ -82,8 +82,12 @@ def test_a_checkpoint_that_is_not_there_is_named(single):
 
 def test_samples_are_those_of_the_learner(single):
     run = load_run(single)
-    expected = run.learner.sample(run.state, jnp.zeros(3, jnp.int32), jax.random.key(5))
-    np.testing.assert_allclose(run.sample([0, 0, 0], seed=5), expected, atol=1e-6)
+    keys = [jax.random.fold_in(jax.random.key(5), batch) for batch in (0, 1)]
+    expected = [run.learner.sample(run.state, jnp.zeros(32, jnp.int32), key) for key in keys]
+    images = run.sample([0] * 40, seed=5)
+    np.testing.assert_allclose(images, np.concatenate(expected)[:40], atol=1e-6)
+    np.testing.assert_array_equal(run.sample([0, 0, 0], seed=5), images[:3])
+    assert run.sample(0).shape == (0, 32, 32, 1)
     assert run.sample(7).shape == (7, 32, 32, 1)
     assert (run.sample(7) == run.sample(7)).all()
     assert (run.sample(7) != run.sample(7, seed=1)).any()
@@ -98,6 +102,24 @@ def test_images_are_encoded_generated_and_reconstructed(single):
     assert 0 <= images.min() <= images.max() <= 1
     assert run.reconstruct(IMAGES).shape == images.shape
     assert (run.reconstruct(IMAGES, seed=1) != run.reconstruct(IMAGES, seed=2)).any()
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (IMAGES / 255, "must be uint8 from 0 to 255, but are float64"),
+        (IMAGES[..., 0], r"use `image\[..., None\]`"),
+        (
+            IMAGES[:, 2:-2, 2:-2],
+            r"takes images of the shape \[32, 32, 1\], not \[28, 28, 1\]: load",
+        ),
+    ],
+)
+def test_images_that_do_not_fit_are_refused(single, images, message):
+    run = load_run(single)
+    for call in (run.encode, run.reconstruct):
+        with pytest.raises(InputError, match=message):
+            call(images)
 
 
 def test_a_population_has_members_and_one_of_them_can_be_used(population):

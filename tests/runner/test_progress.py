@@ -62,3 +62,23 @@ def test_without_a_terminal_ends_of_epochs_leave_the_line_to_their_record(clock)
 def test_on_a_terminal_of_80_columns_the_bar_has_the_whole_status(clock):
     console = Console(file=io.StringIO(), force_terminal=True, width=80, height=24)
     assert "epoch 1/3, loss 2, kl 1, 80 images/s" in shown(console, clock, [61, 62])
+
+
+def test_a_long_reading_is_told_in_a_line_outside_of_a_terminal(clock):
+    console = Console(file=io.StringIO(), width=80, highlight=False)
+    with progress.reading_bar(console) as report:
+        report("reading", 256, 9000)
+        assert console.file.getvalue() == ""  # pyright: ignore[reportAttributeAccessIssue]
+        for clock[0] in (3.0, 4.0):
+            report("reading", 512, 9000)
+        report("comparing", 512, 9000)
+    lines = console.file.getvalue().splitlines()  # pyright: ignore[reportAttributeAccessIssue]
+    assert [line for line in lines if line] == ["reading 9,000 images", "comparing 9,000 images"]
+
+
+def test_a_long_reading_has_a_bar_in_a_terminal(clock):
+    console = Console(file=io.StringIO(), width=80, force_terminal=True)
+    with progress.reading_bar(console) as report:
+        for clock[0] in (1.0, 3.0):
+            report("reading", 4500, 9000)
+    assert "reading 4,500 of 9,000 images" in console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
