@@ -71,12 +71,24 @@ class Learner(Generic[StateT, HypersT]):
         | None
     ) = None
     """Mean and log-variance of q(z | x)."""
-    log_weights: Callable[[StateT, Batch, Key[Array, ""], int], Float[Array, "k b"]] | None = None
-    """log p(x, z) - log q(z | x) in nats for k samples z ~ q(z | x) of each image."""
+    observe: Callable[[UInt8[Array, "b h w c"], Key[Array, ""]], Float[Array, "b h w c"]] | None = (
+        None
+    )
+    """x, the images as the model sees them; the key serves random binarization."""
+    log_weights: (
+        Callable[[StateT, Float[Array, "b h w c"], Key[Array, ""], int], Float[Array, "k b"]] | None
+    ) = None
+    """log p(x, z) - log q(z | x) in nats for k samples z ~ q(z | x) of each x."""
     log_joint: (
         Callable[[StateT, Float[Array, "b h w c"], Float[Array, "b d"]], Float[Array, "b"]] | None
     ) = None
-    """log p(x, z) in nats, of an image as the model sees it and a latent."""
+    """log p(x, z) in nats, with p(z) = N(0, I)."""
+    simulate: (
+        Callable[[StateT, Float[Array, "b d"], Key[Array, ""]], Float[Array, "b h w c"]] | None
+    ) = None
+    """x ~ p(x | z)."""
+    bits_per_dim: Callable[[Float[Array, "..."]], Float[Array, "..."]] | None = None
+    """Convert -log p(x) in nats to bits per 8-bit value, if p is a likelihood of such values."""
     num_classes: int | None = None
     """The number of classes of a conditional model, whose labels are from 0 to num_classes - 1;
     None: labels are ignored."""

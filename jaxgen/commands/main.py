@@ -5,6 +5,7 @@ import sys
 import tyro
 
 from jaxgen import console
+from jaxgen.commands.evaluate import evaluate
 from jaxgen.commands.export import export
 from jaxgen.commands.extract import extract
 from jaxgen.commands.sample import sample
@@ -26,6 +27,7 @@ def main() -> None:
         commands = {
             "train": train,
             "sample": sample,
+            "evaluate": evaluate,
             "extract": extract,
             "export": export,
             "verify": verify,

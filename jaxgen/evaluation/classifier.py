@@ -1,6 +1,7 @@
 """A small image classifier, which checks whether samples belong to the requested class."""
 
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +26,9 @@ from jaxgen.types import (
 
 BATCH_SIZE = 100
 LEARNING_RATE = 2e-3
+NUM_FEATURES = 128
+NUM_IMAGES = 60_000  # of the training set: all of MNIST
+NUM_STEPS = 2400  # four epochs of MNIST
 
 
 class Classifier(nn.Module):
@@ -33,13 +37,13 @@ class Classifier(nn.Module):
     num_classes: int = 10
 
     @nn.compact
-    def __call__(self, image: UnitImages) -> Float[Array, "n k"]:
-        """Compute the logits of the classes."""
+    def __call__(self, image: UnitImages, *, hidden: bool = False) -> Float[Array, "n k"]:
+        """Compute the logits of the classes, or the activations of the hidden layer."""
         x = image
         for features in (16, 32, 64):
             x = nn.relu(Conv(features, strides=(2, 2))(x))
-        x = nn.relu(nn.Dense(128)(x.reshape(x.shape[0], -1)))
-        return nn.Dense(self.num_classes)(x)
+        x = nn.relu(nn.Dense(NUM_FEATURES)(x.reshape(x.shape[0], -1)))
+        return x if hidden else nn.Dense(self.num_classes)(x)
 
 
 def root_key() -> Key[Array, ""]:
@@ -76,6 +80,26 @@ def train(classifier: Classifier, data: Batch, key: Key[Array, ""], num_steps: i
     for chunk in loop.fit(train_chunk, state, data, keys, shape=shape, num_epochs=num_epochs):
         state = chunk.state
     return state.params
+
+
+def describe(classifier: Classifier) -> str:
+    """Describe all that the result of `train_and_test` depends on besides the data."""
+    return f"{classifier} {NUM_IMAGES} {NUM_STEPS}"
+
+
+def train_and_test(classifier: Classifier, training: Batch, test: Batch) -> dict[str, PyTree]:
+    """Train on the first `NUM_IMAGES` images, with the same key for every run.
+
+    Returns the parameters (`params`) and the accuracy on the test set (`accuracy`).
+    """
+    first = jax.tree.map(lambda array: jnp.asarray(array[:NUM_IMAGES]), training)
+    params = train(classifier, first, root_key(), NUM_STEPS)
+    return {"params": params, "accuracy": jax.jit(partial(accuracy, classifier))(params, test)}
+
+
+def features(classifier: Classifier, params: PyTree, image: UnitImages) -> Float[Array, "n d"]:
+    """Compute the activations of the hidden layer."""
+    return classifier.apply({"params": params}, image, hidden=True)  # pyright: ignore[reportReturnType]
 
 
 def predict(classifier: Classifier, params: PyTree, image: UnitImages) -> Float[Array, "n k"]:

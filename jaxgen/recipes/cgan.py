@@ -40,8 +40,6 @@ from jaxgen.types import Batch, Learner, Metrics
 BEST = "test/recognized"
 EVALUATION_BATCH = 500
 NUM_CLASSIFIED = 10_000
-NUM_CLASSIFIER_IMAGES = 60_000  # of the training set: all of MNIST
-NUM_CLASSIFIER_STEPS = 2400  # four epochs of MNIST
 SAMPLES_PER_CLASS = 10
 WARM_UP_STEPS = 1000  # until then, the moving average of the generator means little
 
@@ -144,13 +142,6 @@ def build(config: Config, facts: Facts) -> Task[GANState, Hypers]:
     learner, model = make_learner(config, facts), Classifier(facts.num_classes)
     labels = jnp.repeat(jnp.arange(facts.num_classes), SAMPLES_PER_CLASS)
 
-    def prepare_evaluation(train: Batch, test: Batch) -> PyTree:
-        """Train the classifier, and measure its accuracy on the test set."""
-        first = jax.tree.map(lambda array: jnp.asarray(array[:NUM_CLASSIFIER_IMAGES]), train)
-        params = classifier.train(model, first, classifier.root_key(), NUM_CLASSIFIER_STEPS)
-        accuracy = jax.jit(partial(classifier.accuracy, model))(params, test)
-        return {"params": params, "accuracy": accuracy}
-
     def evaluate(state: GANState, test: Batch, aux: PyTree, key: Key[Array, ""]) -> Metrics:
         loss_key, sample_key = random.split(key)
         recognized = classifier.share_recognized(
@@ -185,8 +176,8 @@ def build(config: Config, facts: Facts) -> Task[GANState, Hypers]:
         save_pictures=partial(save_pictures, facts.class_names),
         describe=describe,
         warn=warn,
-        prepare_evaluation=prepare_evaluation,
-        evaluation_key=f"{model} {NUM_CLASSIFIER_IMAGES} {NUM_CLASSIFIER_STEPS}",
+        prepare_evaluation=partial(classifier.train_and_test, model),
+        evaluation_key=classifier.describe(model),
     )
 
 

@@ -56,7 +56,8 @@ class Task(Generic[StateT, HypersT]):
     prepare_evaluation: Callable[[Batch, Batch], PyTree] | None = None
     """A tree of dicts and arrays for `evaluate`, from the training and test sets on the host."""
     evaluation_key: str = ""
-    """Everything else that this tree depends on; runs with the same data and key share it."""
+    """What this tree is, and all that it depends on besides the data; by default the recipe's name.
+    Runs with the same data and key share it."""
 
 
 class Budget(NamedTuple):

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 import numpy as np
 from rich.console import Console
@@ -19,6 +20,7 @@ from jaxgen.training.loop import Chunk, EpochShape
 
 SECONDS_BETWEEN_LINES = 60
 SECONDS_IN_SILENCE = 2
+ItemT = TypeVar("ItemT")
 
 
 class Reporter:
@@ -100,3 +102,21 @@ def describe(
         for name, value in means.items()
     )
     return f"epoch {chunk.epoch + 1}/{num_epochs}, {metrics}, {rate:,.0f} images/s"
+
+
+@contextmanager
+def stage(progress: Progress, name: str, total: int | None = None) -> Iterator[TaskID]:
+    """Show the name of a stage while it lasts; outside of a terminal, print it once."""
+    if not progress.console.is_terminal:
+        progress.console.print(f"{name} ...")
+    bar = progress.add_task("", total=total, status=name)
+    yield bar
+    progress.remove_task(bar)
+
+
+def track(progress: Progress, name: str, items: Sequence[ItemT]) -> Iterator[ItemT]:
+    """Iterate over the items of a stage, and show the share done."""
+    with stage(progress, name, len(items)) as bar:
+        for item in items:
+            yield item
+            progress.advance(bar)

@@ -134,7 +134,7 @@ def make_evaluator(setup: Setup, keys: loop.RunKeys) -> Evaluator:
     aux = None
     if task.prepare_evaluation is not None:
         prepare = task.prepare_evaluation
-        key = f"{setup.recipe.name} {setup.facts.fingerprint} {task.evaluation_key}"
+        key = f"{setup.facts.fingerprint} {task.evaluation_key or setup.recipe.name}"
         aux = caches.load_or_compute(
             caches.path_for("evaluation", key), lambda: prepare(data.train, data.test)
         )

@@ -4,6 +4,7 @@ config.json        the recipe and its options, and the facts about the data
 environment.json   software and hardware: one entry per start
 metrics.jsonl      one line per epoch
 result.json        the last line, with options and environment
+evaluation.json    the results of `jaxgen evaluate`, with its options and environment
 checkpoints/       training states, and the manifests that commit them
 lock.json          the process that writes
 samples/           a grid of samples per epoch
@@ -37,6 +38,11 @@ def metrics_path(run_dir: Path) -> Path:
 def result_path(run_dir: Path) -> Path:
     """Return the path of the outcome of a finished run: a JSON object."""
     return run_dir / "result.json"
+
+
+def evaluation_path(run_dir: Path) -> Path:
+    """Return the path of the results of an evaluation: a JSON object."""
+    return run_dir / "evaluation.json"
 
 
 def checkpoints_path(run_dir: Path) -> Path:

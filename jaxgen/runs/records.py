@@ -53,6 +53,11 @@ def reset_metrics(run_dir: Path, step: int, last: Sequence[Record]) -> None:
     write_text(metrics_path(run_dir), "".join(json.dumps(kept[n]) + "\n" for n in sorted(kept)))
 
 
+def without_directories(command: object) -> str:
+    """Drop the options of a command that name directories of this machine."""
+    return re.sub(r" --\w+-dir \S+", "", str(command))
+
+
 def write_result(run_dir: Path) -> None:
     """Summarize a finished run in one file, without the paths on this machine."""
     records = read_metrics(run_dir)
@@ -63,7 +68,7 @@ def write_result(run_dir: Path) -> None:
                 del options[name]
     result = {
         **config,
-        "environment": start | {"command": re.sub(r" --\w+-dir \S+", "", str(start["command"]))},
+        "environment": start | {"command": without_directories(start["command"])},
         "metrics": records[-1],
         "training_seconds": round(sum(record["seconds"] for record in records), 1),
     }

@@ -158,21 +158,35 @@ def vae(
         )
 
     def log_weights(
-        state: VAEState, batch: Batch, key: Key[Array, ""], k: int
+        state: VAEState, x: Float[Array, "b h w c"], key: Key[Array, ""], k: int
     ) -> Float[Array, "k b"]:
         """Compute log p(x, z) - log q(z | x) in nats for k samples z ~ q(z | x)."""
-        observe_key, latent_key = jax.random.split(key)
-        x = objective.observe(batch.image, observe_key)
-        out = forward(state, x, latent_key, k)
+        out = forward(state, x, key, k)
         reconstruction = jax.vmap(objective.reconstruction, (0, None))(out.output, x)
         return log_density_ratio(out.z, out.mean, out.logvar) - reconstruction
 
     def log_joint(
         state: VAEState, x: Float[Array, "b h w c"], z: Float[Array, "b d"]
     ) -> Float[Array, "b"]:
-        """Compute log p(x, z) in nats; `x` is the output of `objective.observe`."""
+        """Compute log p(x, z) in nats."""
         return log_standard_normal(z) - objective.reconstruction(decode(state, z), x)
 
+    def simulate(
+        state: VAEState, z: Float[Array, "b d"], key: Key[Array, ""]
+    ) -> Float[Array, "b h w c"]:
+        """Draw x ~ p(x | z)."""
+        return objective.simulate(decode(state, z), key)
+
     return Learner(
-        init, step, evaluate, generate, sample, reconstruct, encode, log_weights, log_joint
+        init=init,
+        step=step,
+        evaluate=evaluate,
+        generate=generate,
+        sample=sample,
+        reconstruct=reconstruct,
+        encode=encode,
+        observe=objective.observe,
+        log_weights=log_weights,
+        log_joint=log_joint,
+        simulate=simulate,
     )

@@ -34,6 +34,13 @@ def gaussian_nll(
     return _sum_per_example(jnp.broadcast_to(terms, x.shape))
 
 
+def gaussian_sample(
+    mean: Float[Array, "b ..."], logvar: Float[Array, "..."], key: Key[Array, ""]
+) -> Float[Array, "b ..."]:
+    """Draw from N(mean, exp(logvar)); `logvar` broadcasts against `mean`."""
+    return mean + jnp.exp(0.5 * logvar) * jax.random.normal(key, mean.shape, mean.dtype)
+
+
 def bernoulli_nll(logits: Float[Array, "b ..."], x: Float[Array, "b ..."]) -> PerExample:
     """Compute -log Bernoulli(x; sigmoid(logits)) in nats, finite for every finite logit."""
     return _sum_per_example(optax.sigmoid_binary_cross_entropy(logits, x))
@@ -78,6 +85,8 @@ class Objective(NamedTuple):
     """-log p(x | z) in nats."""
     loss: Callable[[Outputs, Images, PerExample], PerExample]
     """The training loss, from output, x and the weighted KL in nats."""
+    simulate: Callable[[Outputs, Key[Array, ""]], Images]
+    """x ~ p(x | z)."""
     num_outputs: int = 1
     """Decoder outputs per channel."""
 
@@ -96,6 +105,9 @@ def bernoulli() -> Objective:
         mean=jax.nn.sigmoid,
         reconstruction=bernoulli_nll,
         loss=lambda output, x, kl: bernoulli_nll(output, x) + kl,
+        simulate=lambda output, key: jax.random.bernoulli(key, jax.nn.sigmoid(output)).astype(
+            jnp.float32
+        ),
     )
 
 
@@ -119,6 +131,7 @@ def gaussian(activation: Activation, variance: float) -> Objective:
         mean=lambda output: pixels.unit(pixels.activate(output)),
         reconstruction=reconstruction,
         loss=lambda output, x, kl: reconstruction(output, x) + kl,
+        simulate=lambda output, key: gaussian_sample(pixels.activate(output), logvar, key),
     )
 
 
@@ -132,16 +145,19 @@ def gaussian_learned(activation: Activation) -> Objective:
     """
     pixels = _pixel_range(activation)
 
-    def reconstruction(output: Outputs, x: Images) -> PerExample:
+    def parameters(output: Outputs) -> tuple[Images, Images]:
         mean, raw = jnp.split(output, 2, axis=-1)
-        logvar = MIN_LOGVAR + jax.nn.softplus(raw - MIN_LOGVAR)
-        return gaussian_nll(pixels.activate(mean), logvar, x)
+        return pixels.activate(mean), MIN_LOGVAR + jax.nn.softplus(raw - MIN_LOGVAR)
+
+    def reconstruction(output: Outputs, x: Images) -> PerExample:
+        return gaussian_nll(*parameters(output), x)
 
     return Objective(
         observe=pixels.scale,
-        mean=lambda output: pixels.unit(pixels.activate(jnp.split(output, 2, axis=-1)[0])),
+        mean=lambda output: pixels.unit(parameters(output)[0]),
         reconstruction=reconstruction,
         loss=lambda output, x, kl: reconstruction(output, x) + kl,
+        simulate=lambda output, key: gaussian_sample(*parameters(output), key),
         num_outputs=2,
     )
 
@@ -157,15 +173,18 @@ def course(activation: Activation, kl_weight: float) -> Objective:
     require_positive(kl_weight=kl_weight)
     pixels = _pixel_range(activation)
 
+    def logvar(x: Images | Outputs) -> Float[Array, ""]:
+        return jnp.log(x[0].size * kl_weight / 2)
+
     def reconstruction(output: Outputs, x: Images) -> PerExample:
-        logvar = jnp.log(x[0].size * kl_weight / 2)
-        return gaussian_nll(pixels.activate(output), logvar, x)
+        return gaussian_nll(pixels.activate(output), logvar(x), x)
 
     return Objective(
         observe=pixels.scale,
         mean=lambda output: pixels.unit(pixels.activate(output)),
         reconstruction=reconstruction,
         loss=lambda output, x, kl: pixel_mse(pixels.activate(output), x) + kl_weight * kl,
+        simulate=lambda output, key: gaussian_sample(pixels.activate(output), logvar(output), key),
     )
 
 

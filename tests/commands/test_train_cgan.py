@@ -17,6 +17,7 @@ from running import (
     without_times,
 )
 
+from jaxgen.evaluation import classifier
 from jaxgen.recipes import cgan
 from jaxgen.runner.epochs import member_record
 from jaxgen.runs import directory, records
@@ -28,7 +29,7 @@ TINY = [*TINY_CGAN, "--ema-decay", "0.5", "--batch-size", "80"]
 def _quick_classifier(few_digits):
     """A classifier that knows little, and few samples for it, make the runs quick."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cgan, "NUM_CLASSIFIER_STEPS", 40)
+        patch.setattr(classifier, "NUM_STEPS", 40)
         patch.setattr(cgan, "NUM_CLASSIFIED", 1000)
         yield
 

@@ -19,6 +19,7 @@ from running import (
 )
 
 from jaxgen import load_run
+from jaxgen.evaluation import classifier
 from jaxgen.gan import torch_names as gan_names
 from jaxgen.gan.models import Discriminator, Generator
 from jaxgen.interop import files
@@ -37,7 +38,7 @@ DATA = ["--dataset", "mnist_5k"]
 @pytest.fixture(scope="module", autouse=True)
 def _quick_classifier(few_digits):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cgan, "NUM_CLASSIFIER_STEPS", 40)
+        patch.setattr(classifier, "NUM_STEPS", 40)
         patch.setattr(cgan, "NUM_CLASSIFIED", 1000)
         yield
 

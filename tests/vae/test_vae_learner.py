@@ -9,12 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import scipy.stats
 from numpy.testing import assert_allclose
 
 from jaxgen.types import Batch
 from jaxgen.vae import objectives
 from jaxgen.vae.learner import Hypers, vae
-from jaxgen.vae.models import MLPVAE, ConvVAE
+from jaxgen.vae.models import MLPVAE, ConvVAE, reparameterize
 
 MODELS = {
     "mlp": MLPVAE((8, 8, 1), latent_dim=3, hidden_dims=(16, 16)),
@@ -204,3 +205,44 @@ def test_a_nan_in_the_state_shows_in_the_metrics():
     state, _ = learner.step(state, make_batch(), jax.random.key(1))
     _, metrics = learner.step(state, make_batch(), jax.random.key(2))
     assert jnp.isnan(metrics["loss"])
+
+
+@pytest.mark.parametrize("objective", ["bernoulli", "gaussian"])
+def test_log_weights_are_the_joint_over_the_posterior_of_their_samples(objective):
+    learner, key = compiled("mlp", objective), jax.random.key(3)
+    assert learner.observe
+    assert learner.encode
+    assert learner.log_weights
+    assert learner.log_joint
+    state, image = init(learner), make_batch().image
+    x = learner.observe(image, jax.random.key(2))
+    actual = learner.log_weights(state, x, key, 5)
+    mean, logvar = learner.encode(state, image, jax.random.key(2))  # of the same x
+    for z, log_weight in zip(reparameterize(key, mean, logvar, 5), actual, strict=True):
+        log_posterior = scipy.stats.norm.logpdf(z, mean, np.exp(logvar / 2)).sum(axis=1)
+        assert_allclose(learner.log_joint(state, x, z) - log_posterior, log_weight, rtol=1e-4)
+
+
+def test_the_mean_of_log_weights_is_the_elbo():
+    learner, batch = compiled("mlp"), make_batch()  # binary images, which stay as they are
+    assert learner.observe
+    assert learner.log_weights
+    state, key = init(learner), jax.random.key(1)
+    x = learner.observe(batch.image, key)
+    np.testing.assert_array_equal(x, batch.image / 255)
+    log_weights = learner.log_weights(state, x, key, 4000)
+    keys = jax.random.split(key, 400)
+    elbos = jax.vmap(lambda key: learner.evaluate(state, batch, key)["negative_elbo_nats"])(keys)
+    errors = np.abs(log_weights.mean(axis=0) + elbos.mean(axis=0))
+    assert (errors < 4 * (elbos.std(axis=0) / 20 + log_weights.std(axis=0) / 63)).all()
+
+
+def test_simulated_images_have_the_expected_image_as_mean():
+    learner = compiled("mlp")
+    assert learner.simulate
+    state, z = init(learner), jax.random.normal(jax.random.key(1), (2, 3))
+    repeated = jnp.repeat(z, 4000, axis=0)
+    x = np.asarray(learner.simulate(state, repeated, jax.random.key(2))).reshape(2, 4000, 8, 8, 1)
+    assert set(np.unique(x)) == {0, 1}
+    expected = learner.generate(state, jnp.zeros(2, jnp.int32), z)
+    assert_allclose(x.mean(axis=1), expected, atol=5 * 0.5 / np.sqrt(4000))

@@ -176,3 +176,37 @@ def test_binarisation_is_dynamic_and_has_the_grey_value_as_its_mean():
     draws = jax.vmap(observe, (None, 0))(image, jax.random.split(jax.random.key(0), 20_000))
     assert set(np.unique(draws)) == {0.0, 1.0}
     assert_allclose(draws.mean(0).ravel(), [0, 64 / 255, 1], atol=0.01)
+
+
+def entropy_nats(name, output):
+    """The entropy of p(x | z), summed over the pixels of each image, by SciPy."""
+    if name == "bernoulli":
+        return scipy.stats.bernoulli(scipy.special.expit(output)).entropy().sum((1, 2, 3))
+    num_pixels = output[0].size
+    if name == "learned":
+        raw = np.split(output, 2, axis=-1)[1]
+        floor = objectives.MIN_LOGVAR
+        logvar = floor + np.logaddexp(raw - floor, 0)
+        return scipy.stats.norm(scale=np.exp(logvar / 2)).entropy().sum((1, 2, 3))
+    variance = {"gaussian": 0.3, "course": num_pixels * 0.01 / 2}[name]
+    return np.full(len(output), num_pixels * scipy.stats.norm(scale=variance**0.5).entropy())
+
+
+@pytest.mark.parametrize(
+    ("name", "objective"),
+    [
+        ("bernoulli", objectives.bernoulli()),
+        ("gaussian", objectives.gaussian("tanh", 0.3)),
+        ("learned", objectives.gaussian_learned("sigmoid")),
+        ("course", objectives.course("tanh", 0.01)),
+    ],
+)
+def test_simulated_images_follow_the_likelihood(rng, name, objective):
+    """The mean of -log p(x | z) over x ~ p(x | z) is the entropy."""
+    output = rng.normal(size=(2, 3, 3, objective.num_outputs))
+    repeated = jnp.repeat(jnp.float32(output), 4000, axis=0)
+    x = objective.simulate(repeated, jax.random.key(0))
+    nll = np.asarray(objective.reconstruction(repeated, x)).reshape(2, 4000)
+    error = 4 * nll.std(axis=1) / np.sqrt(4000)
+    assert (np.abs(nll.mean(axis=1) - entropy_nats(name, output)) < error).all()
+    assert (x[0] != x[1]).any()
