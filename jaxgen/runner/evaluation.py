@@ -16,7 +16,8 @@ from jaxgen.evaluation import classifier
 from jaxgen.evaluation.accuracy_score import NUM_STEPS, VALIDATION_SHARE
 from jaxgen.evaluation.classifier import NUM_FEATURES, Classifier
 from jaxgen.evaluation.features import TrainedClassifier
-from jaxgen.runner import sample_results, setup
+from jaxgen.runner import sample_results
+from jaxgen.runner.data import DataSets, fingerprint, load_data
 from jaxgen.runner.evaluation_options import (
     EvaluationOptions,
     LikelihoodOptions,
@@ -26,7 +27,6 @@ from jaxgen.runner.evaluation_options import (
 from jaxgen.runner.likelihood_results import evaluate_likelihood
 from jaxgen.runner.load import Run
 from jaxgen.runner.progress import progress_bar, stage
-from jaxgen.runner.setup import DataSets
 from jaxgen.runs import caches, environment, records
 from jaxgen.training.population import summarize
 
@@ -52,7 +52,7 @@ def evaluate(
     Raises InputError if its data set is not available or has changed, or if the model or the data
     lack what a requested part needs.
     """
-    sets = load_data(run, options, screen)
+    sets = load_same_data(run, options, screen)
     parts = choose_parts(run, options.parts, screen)
     if "samples" in parts:  # before the likelihood, which takes minutes
         sample_results.num_compared(sets.train, sets.test, samples)
@@ -98,15 +98,15 @@ def describe_run(run: Run) -> dict[str, object]:
     }
 
 
-def load_data(run: Run, options: EvaluationOptions, screen: Console) -> DataSets:
+def load_same_data(run: Run, options: EvaluationOptions, screen: Console) -> DataSets:
     """Load the data set of a run. Raises InputError if it is not there, or if it has changed."""
     given = {
         name: path
         for name in ("data_dir", "manual_dir")
         if (path := getattr(options, name)) is not None
     }
-    sets = setup.load_data(dataclasses.replace(run.options.data, **given), "auto", screen)
-    if setup.fingerprint(sets) != run.facts.fingerprint:
+    sets = load_data(dataclasses.replace(run.options.data, **given), "auto", screen)
+    if fingerprint(sets) != run.facts.fingerprint:
         raise InputError(
             f"The data set {sets.name} is not the one that {run.path} was trained on: restore it, "
             "or name its place with --data-dir."
@@ -155,8 +155,7 @@ def _evaluate_samples(
         )
     trained = TrainedClassifier(model, tree["params"])
     reference = sample_results.make_reference(sets.train, sets.test, trained, options, key)
-    probe = sample_results.split_keys(key).probe
-    is_conditional = sample_results.depends_on_labels(members[0].learner, members[0].state, probe)
+    is_conditional = members[0].learner.num_classes is not None
     arguments = {"is_conditional": is_conditional, "progress": progress}
     real = sample_results.real_row(reference, trained, options, key, **arguments)
     rows, pairs = [], []

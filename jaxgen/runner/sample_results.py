@@ -34,7 +34,6 @@ class Keys(NamedTuple):
     test_rows: Key[Array, ""]
     samples: Key[Array, ""]
     score: Key[Array, ""]
-    probe: Key[Array, ""]
 
 
 class Reference(NamedTuple):
@@ -160,13 +159,6 @@ def draw(
             )
         images.append(to_uint8(image))
     return np.concatenate(images)[: len(labels)]
-
-
-def depends_on_labels(learner: Learner, state: PyTree, key: Key[Array, ""]) -> bool:
-    """Return whether samples from the same noise differ between labels."""
-    sample = jax.jit(learner.sample)
-    zeros, alternating = np.zeros(8, np.int32), np.arange(8, dtype=np.int32) % 2
-    return bool((sample(state, zeros, key) != sample(state, alternating, key)).any())
 
 
 def nearest_pairs(samples: Pixels, train: Pixels) -> Pixels:
