@@ -47,7 +47,7 @@ def check_fits(
         fits = shape.batch_size * (limit - use.held - fixed) // max(use.temporary - fixed, 1)
         hint = f"a --batch-size of about {fits} would fit"
     else:
-        fixed = shared + (use.temporary if layout.takes_turns else 0)
+        fixed = shared + (use.temporary if layout.is_sequential else 0)
         fits = layout.num_members * (limit - fixed) // (use.total - fixed)
         hint = f"about {fits} {'member' if fits == 1 else 'members'} would fit"
         hint += " (--num-seeds, --sweep)"

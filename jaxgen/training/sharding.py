@@ -51,7 +51,7 @@ class Layout(NamedTuple):
         return NamedSharding(self.mesh, P(*member, None, "batch"))
 
     @property
-    def takes_turns(self) -> bool:
+    def is_sequential(self) -> bool:
         """Whether members on the same device run one after the other."""
         within = default_strategy() if self.strategy == "shard" else self.strategy
         return within == "map"
