@@ -16,15 +16,16 @@ from PIL import Image, ImageCms, ImageOps
 
 BACKGROUND = "white"
 GREY_MODES = {"1", "L", "LA", "La", "I", "F"}  # and I;16 in any byte order
+COMMON = ("JPEG", "PNG", "WEBP", "GIF")
 # Pillow recognizes these, but needs a program or a library of its own, or a system, to read them.
 UNREADABLE = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
 
 
 @cache
 def formats() -> tuple[str, ...]:
-    """Return the names of the formats that can be read."""
+    """Return the names of the formats that can be read, in the order in which they are tried."""
     Image.init()
-    return tuple(sorted(set(Image.OPEN) - UNREADABLE))
+    return (*COMMON, *sorted(set(Image.OPEN) - UNREADABLE - {*COMMON}))
 
 
 @cache
@@ -64,7 +65,8 @@ def decode(contents: bytes, channels: int, wanted_size: int | None = None) -> Im
         if wanted_size is not None:
             image.draft(None, (2 * wanted_size, 2 * wanted_size))
         image.load()
-        return to_channels(ImageOps.exif_transpose(image), channels)
+        ImageOps.exif_transpose(image, in_place=True)
+        return to_channels(image, channels)
 
 
 def to_channels(image: Image.Image, channels: int) -> Image.Image:
@@ -84,7 +86,7 @@ def to_channels(image: Image.Image, channels: int) -> Image.Image:
     mode = "L" if channels == 1 else "RGB"
     if image.mode in ("HSV", "CMYK") and mode == "L":
         image = image.convert("RGB")
-    return image.convert(mode)
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:
