@@ -1,5 +1,7 @@
 """Images and labels as arrays in memory, or in files: .npz, .npy and IDX."""
 
+import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
@@ -21,6 +23,11 @@ SUFFIXES = (".npz", ".npy")
 IMAGE_NAMES = ("image", "images", "x", "data", "arr_0")
 LABEL_NAMES = ("label", "labels", "y", "target", "targets", "arr_1")
 TEST_NAMES = ("test", "val", "valid", "validation")  # the first that is there
+# The errors of NumPy and zipfile for damaged files, and for headers that promise too much.
+UNREADABLE = (
+    *(OSError, EOFError, LookupError, MemoryError, RuntimeError, ValueError),
+    *(struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
+)
 
 Array = Shaped[np.ndarray, "..."]
 
@@ -127,7 +134,7 @@ def _open_npz(path: Path) -> ArrayFiles:
     try:
         with path.open("rb") as opened, np.load(opened) as file:
             names = {name.lower(): name for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise _unreadable(path, error) from error
 
     def find(wanted: tuple[str, ...], split: str) -> str | None:
@@ -172,7 +179,7 @@ def _load(path: Path, name: str | None = None) -> Array:
             return np.load(path, mmap_mode="r")
         with path.open("rb") as opened, np.load(opened) as file:
             return file[name]
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except UNREADABLE as error:
         raise _unreadable(path, error) from error
 
 

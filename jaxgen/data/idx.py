@@ -1,6 +1,7 @@
 """The format of MNIST's files (IDX), gzipped or not."""
 
 import gzip
+import io
 import math
 import re
 import zlib
@@ -19,11 +20,8 @@ TESTS = ("t10k", "test")  # which take the place of "train" in the names of file
 def is_idx(path: Path) -> bool:
     """Tell from its first bytes whether a file has this format."""
     try:
-        with path.open("rb") as file:
+        with _open(path) as file:
             start = file.read(4)
-        if start[:2] == GZIP:
-            with gzip.open(path) as file:
-                start = file.read(4)
     except (OSError, EOFError, zlib.error):
         return False
     return len(start) == 4 and start[:2] == b"\0\0" and start[2] in DTYPES and start[3] > 0
@@ -32,18 +30,25 @@ def is_idx(path: Path) -> bool:
 def read(path: Path) -> Shaped[np.ndarray, "..."]:
     """Read an array. Raises InputError if the file is damaged."""
     try:
-        contents = path.read_bytes()
-        if contents[:2] == GZIP:
-            contents = gzip.decompress(contents)
-    except (OSError, EOFError, zlib.error) as error:
+        with _open(path) as file:
+            _, _, code, ndim = file.read(4)
+            dtype = np.dtype(DTYPES[code])
+            shape = np.frombuffer(file.read(4 * ndim), ">u4", ndim).tolist()
+            # As much as the header promises and one byte more, however long a gzipped file is.
+            contents = file.read(dtype.itemsize * math.prod(shape) + 1)
+    except (OSError, EOFError, zlib.error, MemoryError, ValueError, OverflowError) as error:
         raise InputError(f"{path} cannot be read ({error}): replace it.") from error
-    dtype, ndim = np.dtype(DTYPES[contents[2]]), contents[3]
-    start = 4 + 4 * ndim
-    shape = tuple(np.frombuffer(contents, ">u4", ndim, offset=4).tolist())
-    if len(contents) != start + dtype.itemsize * math.prod(shape):
+    if len(contents) != dtype.itemsize * math.prod(shape):
         raise InputError(f"{path} is damaged: it is not as long as its header says. Replace it.")
-    array = np.frombuffer(contents, dtype, offset=start).reshape(shape)
+    array = np.frombuffer(contents, dtype).reshape(shape)
     return array.astype(dtype.newbyteorder("="), copy=False)
+
+
+def _open(path: Path) -> io.BufferedIOBase:
+    """Open a file, gzipped or not, to read its contents."""
+    with path.open("rb") as file:
+        is_gzipped = file.read(2) == GZIP
+    return gzip.open(path) if is_gzipped else path.open("rb")
 
 
 def image_files(folder: Path) -> list[Path]:
