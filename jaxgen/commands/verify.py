@@ -17,11 +17,12 @@ def verify(run_dir: RunDir, recipe: RecipeModule = None) -> None:
         recipe: Module with the recipe of the run, if it is neither built in nor registered.
     """
     from jaxgen.runner import recorded
+    from jaxgen.runner.notices import notices
     from jaxgen.runs import directory, environment, records
     from jaxgen.training import checkpoint
 
     own_recipe = None if recipe is None else from_module(recipe)
-    mode = recorded.read(run_dir, own_recipe).recipe.mode
+    run = recorded.read(run_dir, own_recipe)
     checks: list[tuple[str, Callable[[], object]]] = [
         ("environment.json", lambda: environment.read_starts(run_dir)),
         ("metrics.jsonl", lambda: records.read_metrics(run_dir)),
@@ -34,7 +35,14 @@ def verify(run_dir: RunDir, recipe: RecipeModule = None) -> None:
         if reason:
             problems.append(reason)
     try:
-        step, _ = checkpoint.find_step(path, "latest", mode)
+        step, damaged = checkpoint.find_step(path, "latest", run.recipe.mode)
+        last = checkpoint.read_extra(path, step)["lines"]
+        lines = records.merge(records.read_metrics(run_dir), last)
+        if directory.environment_path(run_dir).exists():
+            environment.read_starts(run_dir)
+        for notice in notices(run_dir, step, damaged, lines, run.facts.steps_per_epoch):
+            print(notice)
+            problems.append(notice)
         print(f"the run can be resumed from step {step}")
     except InputError as error:
         print(f"the run cannot be resumed: {error}")

@@ -43,7 +43,7 @@ class Place(NamedTuple):
 
 def user_cache_dir() -> Path:
     """Return the user's directory for what can be computed again."""
-    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "jaxgen"
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "jaxgen"
 
 
 def place(folder: Path, name: str, files: Iterable[tuple[str, os.stat_result]]) -> Place:
@@ -123,6 +123,7 @@ def _save(file: BinaryIO, fingerprint: str, chunks: Iterator[Arrays]) -> None:
 def _read(path: Path, fingerprint: str, mapped: bool) -> Arrays | None:
     try:
         with path.open("rb") as file, np.load(file) as arrays:
+            _check_sizes(file, arrays.zip)
             if str(arrays["source"]) != fingerprint:
                 return None
             label = arrays["label"]  # reading a whole array checks its CRC
@@ -133,9 +134,7 @@ def _read(path: Path, fingerprint: str, mapped: bool) -> Arrays | None:
             if member.file_size != len(START) + math.prod(shape):
                 return None
             return (_map if mapped else _load)(arrays.zip, member, file, shape), label
-    except (OSError, EOFError, LookupError, RuntimeError, ValueError, zipfile.BadZipFile):
-        return None
-    except TypeError:  # it is an .npy file
+    except Exception:  # of any class, since the file may have any content
         return None
 
 
@@ -151,6 +150,14 @@ def _load(
             flat[start : start + len(block)] = np.frombuffer(block, np.uint8)
             start += len(block)
     return image
+
+
+def _check_sizes(file: BinaryIO, archive: zipfile.ZipFile) -> None:
+    """Raise ValueError if the members claim more than the file holds, or would be unpacked."""
+    members = archive.infolist()
+    is_packed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
+    if is_packed or sum(m.file_size for m in members) > os.fstat(file.fileno()).st_size:
+        raise ValueError("This is not a cache that jaxgen has written.")
 
 
 def _map(

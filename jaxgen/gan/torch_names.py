@@ -20,7 +20,7 @@ from jaxgen.torch_layers import (
     unwrap,
 )
 
-WEIGHTS = r"model\.(\d+)\.weight"
+WEIGHTS = r"model\.(\d{1,9})\.weight"
 
 
 def model_for(state_dict: StateDict) -> Generator | Discriminator:

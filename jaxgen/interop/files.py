@@ -1,6 +1,7 @@
 """Files of PyTorch weights: read checkpoints of any layout, and write state dicts."""
 
 import io
+import math
 import re
 import warnings
 import zipfile
@@ -30,6 +31,9 @@ SKIPPED_CLASSES = (
     "pathlib._local.WindowsPath",
 )
 
+MAX_DEPTH = 20  # of the dicts in a checkpoint
+MAX_ITEMS = 1_000_000
+
 
 class Weights(NamedTuple):
     """The state dict in a file."""
@@ -48,9 +52,13 @@ def load(path: Path) -> Weights:
     InputError for a file that contains no weights, is damaged or could execute code when loaded,
     and for weights that are not finite.
     """
-    tensors = _tensors(_read(path))
+    checkpoint = _read(path)
+    _check_nesting(path, checkpoint)
+    tensors = _tensors(checkpoint)
     if not tensors:
         raise InputError(f"{path} contains no state dict: save `model.state_dict()` and try again.")
+    if sum(math.prod(value.shape) for value in tensors.values()) > path.stat().st_size:
+        raise InputError(f"{path} claims more numbers than it holds: save the weights again.")
     types = sorted({_type_name(value) for value in tensors.values()} - {"float32"})
     return Weights(
         arrays={name: _to_float32(path, name, value) for name, value in tensors.items()},
@@ -119,7 +127,7 @@ def _read_pickled(path: Path) -> Any:
     skipped = [(_Skipped, name) for name in SKIPPED_CLASSES]
     try:
         if zipfile.is_zipfile(path):
-            _check_checksums(path)
+            _check_archive(path)
         # Given a path, PyTorch would trust its suffix. It warns about some files before it fails.
         with (
             path.open("rb") as file,
@@ -138,10 +146,17 @@ def _read_pickled(path: Path) -> Any:
         ) from None
 
 
-def _check_checksums(path: Path) -> None:
-    """Raise BadZipFile if the bytes have changed; PyTorch does not verify its own checksums."""
+def _check_archive(path: Path) -> None:
+    """Raise BadZipFile if the bytes have changed; PyTorch does not verify its own checksums.
+
+    PyTorch stores its entries as they are. Others could claim any size, and are not unpacked.
+    """
     with zipfile.ZipFile(path) as archive:
-        has_checksums = any(entry.CRC for entry in archive.infolist())  # PyTorch can write none
+        entries = archive.infolist()
+        is_packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
+        if is_packed or sum(entry.file_size for entry in entries) > path.stat().st_size:
+            raise zipfile.BadZipFile
+        has_checksums = any(entry.CRC for entry in entries)  # PyTorch can write none
         if has_checksums and archive.testzip() is not None:
             raise zipfile.BadZipFile
 
@@ -172,6 +187,19 @@ def _tensors(checkpoint: Any) -> dict[str, Any]:
         return {f"{key}.{name}": v for key, tensors in inner.items() for name, v in tensors.items()}
     tensors = {name: value for name, value in items if "float" in _type_name(value)}
     return tensors if any(value.ndim for value in tensors.values()) else {}
+
+
+def _check_nesting(path: Path, checkpoint: Any) -> None:
+    """Raise InputError for dicts that are nested in themselves, or too often in others."""
+    level, num_items = [checkpoint], 0
+    for _ in range(MAX_DEPTH):
+        level = [item for item in level if isinstance(item, Mapping)]
+        num_items += sum(map(len, level))
+        if not level or num_items > MAX_ITEMS:
+            break
+        level = [item for mapping in level for item in mapping.values()]
+    if level:
+        raise InputError(f"{path} has too many nested dicts: save only `model.state_dict()`.")
 
 
 def _type_name(value: Any) -> str:

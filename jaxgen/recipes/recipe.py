@@ -8,6 +8,7 @@ from typing import Generic, NamedTuple, TypeVar
 import numpy as np
 from jaxtyping import Array, Key, PyTree
 
+from jaxgen.errors import require_positive
 from jaxgen.runs.records import Record
 from jaxgen.torch_layers import Entry, StateDict
 from jaxgen.types import Batch, HypersT, Learner, Metrics, Mode, StateT
@@ -31,6 +32,15 @@ class Facts:
     steps_per_epoch: int
     num_epochs: int
     """Number of epochs planned at the start, at which schedules end."""
+
+    def __post_init__(self) -> None:
+        require_positive(
+            image_shape=self.image_shape,
+            num_classes=self.num_classes,
+            num_images=self.num_images,
+            steps_per_epoch=self.steps_per_epoch,
+            num_epochs=self.num_epochs,
+        )
 
     @property
     def num_classes(self) -> int:

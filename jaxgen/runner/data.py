@@ -84,7 +84,14 @@ def describe(source: data.Source, sets: DataSets) -> list[str]:
             f"{len(sets.class_names)} of the {len(source.class_names)} classes of {source.name} "
             "have images; the others are left out"
         )
+    if are_all_the_same(sets.train):
+        lines.append("all training images are the same: there is nothing to learn")
     return lines
+
+
+def are_all_the_same(split: Batch) -> bool:
+    """Return whether all images are equal."""
+    return all(np.array_equal(image, split.image[0]) for image in split.image)
 
 
 def fingerprint(sets: DataSets) -> str:

@@ -7,13 +7,20 @@ from jax.experimental import multihost_utils
 from jaxgen.errors import InputError
 from jaxgen.runner.options import HardwareOptions
 
+HEARTBEAT_SECONDS = 30  # after which a silent process counts as dead, and the others exit
+
 
 def join(options: HardwareOptions) -> None:
     """Connect the processes of a distributed run. Call it before devices are initialized."""
     if not options.distributed:
         return
     try:
-        jax.distributed.initialize(options.coordinator, options.num_processes, options.process_id)
+        jax.distributed.initialize(
+            options.coordinator,
+            options.num_processes,
+            options.process_id,
+            heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+        )
     except (ValueError, RuntimeError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise InputError(

@@ -1,6 +1,7 @@
 """Open a run with its options, state and metrics, but without its data."""
 
 import dataclasses
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ from jaxgen.errors import InputError
 from jaxgen.recipes.recipe import Facts, Recipe, Task
 from jaxgen.runner import recorded
 from jaxgen.runner.epochs import member_record
+from jaxgen.runner.notices import notices
 from jaxgen.runner.options import Options
 from jaxgen.runner.sweep import members
 from jaxgen.runs.directory import checkpoints_path
-from jaxgen.runs.records import Record, read_metrics
-from jaxgen.training.checkpoint import find_step, restore
+from jaxgen.runs.records import Record, merge, read_metrics
+from jaxgen.training.checkpoint import find_step, read_extra, restore
 from jaxgen.types import CheckpointChoice, Learner
 
 Images = Float[np.ndarray, "n h w c"]  # in [0, 1]
@@ -132,8 +134,9 @@ def load_run(
     """Open a run at its latest checkpoint, its best one, or that of a given step.
 
     The best checkpoint of a population has the best mean of the metric over its members. "latest"
-    and "best" skip damaged checkpoints. Only a recipe that is neither built in nor registered must
-    be given. Raises InputError if the directory is not a run, or has no such checkpoint.
+    and "best" skip damaged checkpoints, with a warning. Only a recipe that is neither built in nor
+    registered must be given. Raises InputError if the directory is not a run, or has no such
+    checkpoint.
     """
     path = Path(path)
     recipe, options, facts = recorded.read(path, recipe)
@@ -144,7 +147,13 @@ def load_run(
     like = jax.eval_shape(task.learner.init, jax.random.key(0), recipe.hypers(options.config))
     if (num := len(members(options))) > 1:
         like = jax.tree.map(lambda x: jax.ShapeDtypeStruct((num, *x.shape), x.dtype), like)
-    step, _ = find_step(directory, checkpoint, recipe.mode)
+    lines = read_metrics(path)  # before the checkpoints, of which a running process may add more
+    step, damaged = find_step(directory, checkpoint, recipe.mode)
+    lines = merge(lines, read_extra(directory, step)["lines"])
+    metrics = [record for record in lines if record["step"] <= step]
+    if not isinstance(checkpoint, int):
+        known = lines if checkpoint == "latest" else metrics
+        for notice in notices(path, step, damaged, known, facts.steps_per_epoch):
+            warnings.warn(notice, stacklevel=2)
     state = restore(directory, step, like)
-    metrics = [record for record in read_metrics(path) if record["step"] <= step]
     return Run(path, recipe, options, facts, task, step, state, metrics)

@@ -14,6 +14,7 @@ from jaxgen.recipes.recipe import Drawn
 from jaxgen.runner import hosts, recorded
 from jaxgen.runner.check_fits import check_fits
 from jaxgen.runner.epochs import Totals, Values
+from jaxgen.runner.notices import notices
 from jaxgen.runner.options import OutputOptions
 from jaxgen.runner.setup import Setup
 from jaxgen.runner.state import initial_state, initial_weights, run_keys
@@ -75,8 +76,10 @@ def starting_position(setup: Setup, run_dir: Path, screen: Console) -> Position:
     if not checkpoint.steps(path) and not records.read_metrics(run_dir):
         return Position(state)  # it stopped before its first checkpoint
     step, damaged = checkpoint.find_step(path, "latest", setup.recipe.mode)
-    for _, reason in damaged:
-        screen.print(f"{reason}: using the checkpoint of step {step}", style="yellow")
+    extra = checkpoint.read_extra(path, step)
+    lines = records.merge(records.read_metrics(run_dir), extra["lines"])
+    for notice in notices(run_dir, step, damaged, lines, setup.shape.num_steps):
+        screen.print(notice, style="yellow")
     state = checkpoint.restore(path, step, state)
     num_epochs = setup.options.training.epochs or 0
     missing = num_epochs * setup.shape.num_steps - loop.num_updates(state)
@@ -86,7 +89,6 @@ def starting_position(setup: Setup, run_dir: Path, screen: Console) -> Position:
         screen.print(
             f"After the {planned} epochs planned at the start, schedules keep their last value."
         )
-    extra = checkpoint.read_extra(path, step)
     return Position(state, Totals.from_json(extra["totals"]), tuple(extra["lines"]))
 
 
@@ -107,9 +109,9 @@ def create_directory(setup: Setup, run_dir: Path, start: Position, screen: Conso
     if hosts.is_writer():
         if output.resume is None:
             directory.create(run_dir, overwrite=output.overwrite)
+        recorded.write(run_dir, setup.recipe, setup.options, setup.facts)
         directory.result_path(run_dir).unlink(missing_ok=True)  # it marks a finished run
         records.reset_metrics(run_dir, loop.num_updates(start.state), start.lines)
-        recorded.write(run_dir, setup.recipe, setup.options, setup.facts)
         environment.record_start(
             run_dir,
             convolution=default_implementation(),

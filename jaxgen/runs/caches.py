@@ -1,6 +1,7 @@
 """The user's cache directory: compiled programs, and results that are expensive to compute."""
 
 import hashlib
+import os
 import uuid
 import warnings
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from flax import serialization
 from jaxtyping import PyTree
 
 from jaxgen.data.cache import user_cache_dir
+from jaxgen.runs.compiled import drop_damaged
 
 
 def path_for(kind: str, key: str) -> Path:
@@ -19,8 +21,23 @@ def path_for(kind: str, key: str) -> Path:
 
 
 def keep_compiled_programs() -> None:
-    """Enable JAX's persistent compilation cache."""
-    jax.config.update("jax_compilation_cache_dir", str(user_cache_dir() / "xla"))
+    """Enable JAX's persistent compilation cache, without the programs in it that are damaged.
+
+    If it cannot be written, a warning is issued.
+    """
+    folder = user_cache_dir() / "xla"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(None, "Permission denied")
+        drop_damaged(folder)
+    except OSError as error:
+        warnings.warn(
+            f"{folder} cannot be written ({error.strerror}): programs will be compiled again.",
+            stacklevel=2,
+        )
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 

@@ -1,9 +1,12 @@
 """config.json: dataclasses as nested JSON, written and read by their types.
 
 An option that is added with a default leaves older files readable. A breaking change raises FORMAT.
+The file holds a digest of its content, since one changed digit would make it another run.
 """
 
+import contextlib
 import dataclasses
+import hashlib
 import json
 import types
 from collections.abc import Mapping
@@ -21,17 +24,20 @@ def write_config(run_dir: Path, recipe: str, sections: Mapping[str, object]) -> 
     """Record the name of a recipe, and a dataclass per section."""
     record = {"format": FORMAT, "recipe": recipe}
     record |= {name: encode(section) for name, section in sections.items()}
-    write_text(config_path(run_dir), json.dumps(record, indent=2) + "\n")
+    text = json.dumps(record | {"digest": _digest(record)}, indent=2)
+    write_text(config_path(run_dir), text + "\n")
 
 
 def read_config(run_dir: Path) -> dict[str, object]:
-    """Read the JSON object in config.json. Raises InputError if it has another format."""
+    """Read the JSON object in config.json. Raises InputError if it is altered or not of FORMAT."""
     path = config_path(run_dir)
     try:
         record = json.loads(path.read_text())
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{run_dir} is not a run: it has no config.json.") from None
-    except ValueError as error:
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from None
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is damaged: {error}.") from None
     found = record.get("format", 1) if isinstance(record, dict) else None
     if found != FORMAT:
@@ -39,6 +45,13 @@ def read_config(run_dir: Path) -> dict[str, object]:
             f"{path} has format {found}, and this version of jaxgen reads format {FORMAT}: use the "
             "version that started the run."
         )
+    if record.pop("digest", None) not in (None, _digest(record)):
+        raise InputError(
+            f"{path} is altered since it was written: restore it or, to use it as it is, remove "
+            'its "digest".'
+        )
+    if not isinstance(record.get("recipe"), str):
+        raise InputError(f"{path}: recipe cannot be {record.get('recipe')!r}.")
     return record
 
 
@@ -86,10 +99,15 @@ def decode(kind: object, value: object, where: str) -> object:
     if kind is Path and isinstance(value, str):
         return Path(value)
     if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+        with contextlib.suppress(OverflowError):
+            return float(value)
     if kind in (bool, int, str) and type(value) is kind:
         return value
     raise InputError(f"{where} cannot be {value!r}.")
+
+
+def _digest(record: Mapping[str, object]) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
 def _decode_dataclass(kind: type, value: dict[str, object], where: str) -> object:
@@ -105,4 +123,8 @@ def _decode_dataclass(kind: type, value: dict[str, object], where: str) -> objec
     )  # both MISSING
     if missing := set(required) - value.keys():
         raise InputError(f"{where} lacks {', '.join(sorted(missing))}.")
-    return kind(**{n: decode(hints[n], item, f"{where}.{n}") for n, item in value.items()})
+    values = {n: decode(hints[n], item, f"{where}.{n}") for n, item in value.items()}
+    try:
+        return kind(**values)
+    except InputError as error:  # of a value out of range, which it names as an option
+        raise InputError(f"{where}: {error}") from None

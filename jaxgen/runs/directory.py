@@ -12,12 +12,14 @@ samples/           a grid of samples per epoch
 members/I/         the pictures of member I of a population
 """
 
+import os
 import shutil
 from pathlib import Path
 
 from jaxgen.errors import InputError
 
 GLOB_CHARACTERS = "[]*?"
+MAX_PATH_BYTES = 3800  # of the 4096 that Linux allows; Orbax adds names of its own
 
 
 def config_path(run_dir: Path) -> Path:
@@ -78,15 +80,24 @@ def next_free(parent: Path, name: str) -> Path:
 def check_free(run_dir: Path, *, overwrite: bool) -> None:
     """Raise InputError if a run cannot be created here.
 
-    The path must not exist or, with `overwrite`, may be another run. Orbax expands glob characters
-    when it restores a checkpoint, and cannot restore from a path that contains them.
+    The path must not exist, or be empty as after a crash; with `overwrite`, it may be another run.
+    Orbax expands glob characters when it restores a checkpoint, and cannot restore from a path that
+    contains them.
     """
+    path = os.fsencode(run_dir.absolute())
+    if len(path) > MAX_PATH_BYTES or path.decode(errors="ignore").encode() != path:
+        raise InputError(
+            f"{path!r:.200} is too long for a run directory, or not valid UTF-8: choose another "
+            "--run-dir."
+        )
     if found := sorted(set(GLOB_CHARACTERS) & set(str(run_dir.absolute()))):
         raise InputError(
             f"{run_dir.absolute()} contains {' '.join(found)}, and checkpoints below such a path "
             "cannot be restored: choose another --run-dir."
         )
     if not run_dir.exists():
+        return
+    if run_dir.is_dir() and all(path.suffix == ".tmp" for path in run_dir.iterdir()):
         return
     if not overwrite:
         raise InputError(
@@ -110,6 +121,8 @@ def create(run_dir: Path, *, overwrite: bool) -> None:
         raise InputError(
             f"{run_dir} was created by another process: choose another --run-dir."
         ) from None
+    except OSError as error:
+        raise InputError(f"{run_dir} cannot be created: {error.strerror}.") from None
 
 
 def write_text(path: Path, text: str) -> None:

@@ -49,7 +49,7 @@ def read_starts(run_dir: Path) -> list[dict[str, object]]:
         starts = json.loads(path.read_text())
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is damaged: {error}. Delete it to continue the run.") from None
     if not isinstance(starts, list) or not all(isinstance(start, dict) for start in starts):
         raise InputError(f"{path} is damaged: it is not a list of starts. Delete it to continue.")

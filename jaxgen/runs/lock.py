@@ -30,11 +30,13 @@ def lock_path(run_dir: Path) -> Path:
 def hold(run_dir: Path) -> Iterator[None]:
     """Hold the lock of a run. Raises an InputError that names the process that already holds it."""
     path = lock_path(run_dir)
-    with path.open("a+") as file:
+    with _open(path) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise _in_use(run_dir, _holder(file)) from None
+        except OSError:  # a file system without locks, on which the heartbeat must do
+            pass
         holder = _holder(file)
         age = time.time() - path.stat().st_mtime
         if holder.get("host") not in (None, socket.gethostname()) and age < STALE_SECONDS:
@@ -59,11 +61,18 @@ def _beat(path: Path, released: threading.Event) -> None:
             continue
 
 
+def _open(path: Path) -> TextIO:
+    try:
+        return path.open("a+")
+    except OSError as error:
+        raise InputError(f"{path} cannot be used: {error.strerror}.") from None
+
+
 def _holder(file: TextIO) -> dict[str, object]:
     file.seek(0)
     try:
         holder = json.load(file)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return holder if isinstance(holder, dict) else {}
 

@@ -1,7 +1,9 @@
-"""metrics.jsonl, and result.json at the end of a run."""
+"""metrics.jsonl, whose lines end with a checksum, and result.json at the end of a run."""
 
 import json
 import re
+import shlex
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ Record = Mapping[str, Any]  # a line of metrics.jsonl
 def append_metrics(run_dir: Path, records: Sequence[Record]) -> None:
     """Append the lines of epochs."""
     with metrics_path(run_dir).open("a") as file:
-        file.write("".join(json.dumps(record) + "\n" for record in records))
+        file.write("".join(map(_line, records)))
 
 
 def read_metrics(run_dir: Path) -> list[Record]:
@@ -34,13 +36,35 @@ def read_metrics(run_dir: Path) -> list[Record]:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from None
 
 
+def _line(record: Record) -> str:
+    return json.dumps({**record, "crc32": _checksum(record)}) + "\n"
+
+
+def _checksum(record: Record) -> str:
+    return f"{zlib.crc32(json.dumps(record).encode()):08x}"
+
+
 def _parse(path: Path, number: int, line: bytes) -> Record:
     try:
         record = json.loads(line)
-        assert record["step"] >= 0
-    except (AssertionError, ValueError, TypeError, KeyError):
-        raise InputError(f"{path}: line {number} is damaged: delete it to continue.") from None
-    return record
+        if record.pop("crc32", None) in (None, _checksum(record)) and _is_record(record):
+            return record
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        pass
+    raise InputError(f"{path}: line {number} is damaged: delete it to continue.")
+
+
+def _is_record(record: Record) -> bool:
+    """Check that a record has an epoch and a step, and otherwise numbers or groups of them."""
+    counts = record["epoch"], record["step"]
+    return all(type(n) is int and n >= 0 for n in counts) and all(map(_is_value, record.values()))
+
+
+def _is_value(value: object) -> bool:
+    if isinstance(value, list | dict):
+        items = value.values() if isinstance(value, dict) else value
+        return all(map(_is_value, items))
+    return value is None or isinstance(value, int | float)
 
 
 def reset_metrics(run_dir: Path, step: int, last: Sequence[Record]) -> None:
@@ -48,14 +72,25 @@ def reset_metrics(run_dir: Path, step: int, last: Sequence[Record]) -> None:
 
     `last` are the lines that the checkpoint of `step` committed.
     """
-    kept = {record["step"]: record for record in read_metrics(run_dir) if record["step"] <= step}
-    kept |= {record["step"]: record for record in last}
-    write_text(metrics_path(run_dir), "".join(json.dumps(kept[n]) + "\n" for n in sorted(kept)))
+    kept = [record for record in merge(read_metrics(run_dir), last) if record["step"] <= step]
+    write_text(metrics_path(run_dir), "".join(map(_line, kept)))
+
+
+def merge(lines: Sequence[Record], last: Sequence[Record]) -> list[Record]:
+    """Merge the lines of a file with those that a checkpoint committed, in order of their steps."""
+    by_step = {record["step"]: record for record in [*lines, *last]}
+    return [by_step[step] for step in sorted(by_step)]
 
 
 def without_directories(command: object) -> str:
     """Drop the options of a command that name directories of this machine."""
-    return re.sub(r" --\w+-dir \S+", "", str(command))
+    words, kept = iter(shlex.split(str(command))), []
+    for word in words:
+        if re.fullmatch(r"--\w+-dir", word):
+            next(words, None)
+        elif not re.match(r"--\w+-dir=", word):
+            kept.append(word)
+    return shlex.join(kept)
 
 
 def write_result(run_dir: Path) -> None:

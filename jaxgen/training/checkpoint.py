@@ -117,7 +117,7 @@ def damage(directory: Path, step: int) -> str:
         manifest = json.loads(path.read_text())
         digest = manifest.pop("digest")
         files = dict(manifest["files"])
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return f"{path} is damaged"
     if digest != _digest_of(manifest):
         return f"{path} is altered"
@@ -165,16 +165,22 @@ def read_extra(directory: Path, step: int) -> Mapping[str, Any]:
 def restore(directory: Path, step: int, like: PyTree) -> PyTree:
     """Restore the state of a step, bit for bit, with the structure and sharding of `like`.
 
-    `like` holds arrays or `ShapeDtypeStruct`s. Raises InputError if shapes or structure differ.
+    `like` holds arrays or `ShapeDtypeStruct`s. Raises InputError if shapes or structure differ, or
+    if the files cannot be read.
     """
     path = _state_path(directory, step)
     with ocp.StandardCheckpointer() as checkpointer:
-        if _shapes(checkpointer.metadata(path).item_metadata.tree) != _shapes(like):
-            raise InputError(
-                f"The checkpoint of step {step} in {directory} does not fit this model: use the "
-                "options and the version of jaxgen that wrote it."
-            )
-        return checkpointer.restore(path, jax.tree.map(_abstract, like))
+        try:
+            found = _shapes(checkpointer.metadata(path).item_metadata.tree)
+            if found == _shapes(like):
+                return checkpointer.restore(path, jax.tree.map(_abstract, like))
+        except Exception as error:  # of any class, since the files may have any content
+            reason = str(error).strip().partition("\n")[0]
+            raise InputError(f"{path} cannot be restored ({reason:.300}).") from error
+    raise InputError(
+        f"The checkpoint of step {step} in {directory} does not fit this model: use the options "
+        "and the version of jaxgen that wrote it."
+    )
 
 
 def _prune(directory: Path, mode: Mode) -> None:
@@ -206,7 +212,7 @@ def _score(directory: Path, step: int) -> float:
     """Read the score of a checkpoint; NaN if it is unreadable."""
     try:
         return float(json.loads(_manifest_path(directory, step).read_text())["score"])
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return float("nan")
 
 

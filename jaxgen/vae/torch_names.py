@@ -27,7 +27,7 @@ def model_for(state_dict: StateDict) -> ConvVAE | MLPVAE:
     shapes = shapes_of(unwrap(state_dict, ["fc_mu.weight"]))
     try:
         latent_dim, num_features = shapes["fc_mu.weight"][0], shapes["fc_mu.weight"][1]
-        dims = output_widths(shapes, r"encoder\.(\d+)\.0\.weight")
+        dims = output_widths(shapes, r"encoder\.(\d{1,9})\.0\.weight")
         first = shapes["encoder.0.0.weight"]
         if len(first) == 2:
             num_outputs = shapes["final_layer.0.weight"][0] // first[1]
