@@ -1,10 +1,12 @@
 """Faults in a run: signals, kills, damaged files, a second process. Nothing is lost or changed."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
 import time
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -20,6 +22,9 @@ from running import (
     succeed,
 )
 
+from experiments.faults import subjects
+from experiments.faults.kills import survive
+from experiments.faults.subjects import SUBJECTS
 from jaxgen.runner import outcome
 from jaxgen.runner.progress import Reporter
 from jaxgen.runs import directory, records
@@ -109,29 +114,20 @@ def test_a_process_in_training_refuses_another_and_stops_on_a_signal(tmp_path):
     assert "can be resumed from step" in succeed(JAXGEN, "verify", "run", cwd=tmp_path)
 
 
-@pytest.mark.slow
-def test_a_run_survives_thirty_kills(whole, tmp_path):
-    """At random moments, those of saving, of records and of pictures among them."""
-    import random
-
-    moments = random.Random(0)
-    run_dir, options = tmp_path / "run", [*OPTIONS, "--run-dir", "run"]
-    for _ in range(30):
-        process = subprocess.Popen([*VAE, *options], cwd=tmp_path, stdout=subprocess.DEVNULL)
-        try:
-            process.wait(timeout=moments.uniform(2, 9))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        if (run_dir / "config.json").exists():
-            options = ["--resume", "run"]
-        else:
-            shutil.rmtree(run_dir, ignore_errors=True)
-    if not (run_dir / "result.json").exists():
-        succeed(VAE, *options, cwd=tmp_path)
-    single = tmp_path / "single"
-    succeed(VAE, *OPTIONS, "--run-dir", single, cwd=tmp_path)
-    assert_bit_identical(single, run_dir)
+@pytest.mark.parametrize("num_kills", [3, pytest.param(30, marks=pytest.mark.slow)])
+def test_runs_survive_kills_at_random_moments(tmp_path, num_kills):
+    """Those of saving, of records and of pictures among them."""
+    (tmp_path / "cache").symlink_to(os.environ["XDG_CACHE_HOME"])
+    subject, kills = SUBJECTS[0], []
+    recipe, *options = subjects.train(subject, tmp_path / "reference")[2:]
+    start(recipe, *options)
+    rng = np.random.default_rng(0)
+    while len(kills) < num_kills:
+        run_dir = tmp_path / f"run-{len(kills)}"
+        found = survive(subject, run_dir, tmp_path / "reference", rng, num_kills - len(kills))
+        assert found.lost == found.changed == []
+        kills += found.kills
+    print(Counter(kill.moment for kill in kills))
 
 
 def latest(run_dir):

@@ -4,16 +4,17 @@ import json
 import os
 import socket
 import subprocess
+import time
 
 import pytest
-from running import CGAN, SMALL, TINY_VAE, VAE, start, succeed
+from running import CGAN, JAXGEN, SMALL, TINY_VAE, VAE, start, succeed
 
 from jaxgen.runs import directory, records
 
 SCORE = "test/negative_elbo_nats"
 
 
-def run_on_two_hosts(command, *options, cwd):
+def start_on_two_hosts(command, *options, cwd):
     """The same command as two processes of two devices each."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
@@ -21,14 +22,18 @@ def run_on_two_hosts(command, *options, cwd):
     flags = os.environ.get("XLA_FLAGS", "")
     env = os.environ | {"XLA_FLAGS": f"{flags} --xla_force_host_platform_device_count=2"}
     command = [*command, *options, "--distributed", "--coordinator", f"localhost:{port}"]
-    processes = [
+    return [
         subprocess.Popen(
             [*command, "--num-processes", "2", "--process-id", str(i)],
             cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )
         for i in range(2)
     ]  # fmt: skip
-    for process in processes:
+
+
+def run_on_two_hosts(command, *options, cwd):
+    """The same command as two processes, which must end without an error."""
+    for process in start_on_two_hosts(command, *options, cwd=cwd):
         _, errors = process.communicate(timeout=240)
         assert process.returncode == 0, errors
 
@@ -62,3 +67,44 @@ def test_two_hosts_train_a_gan_and_take_over_from_one(tmp_path):
     for loss in ("train/generator_loss", "train/discriminator_loss", "test/d_real"):
         for one, other in zip(there, here, strict=True):
             assert one[loss] == pytest.approx(other[loss], rel=1e-2)
+
+
+def wait_for_line(run_dir, epoch):
+    deadline = time.monotonic() + 120
+    while not any(line["epoch"] == epoch for line in records.read_metrics(run_dir)):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def kill_one(processes, number):
+    """Kill one of two processes; the seconds until the other exits, with an error."""
+    processes[number].kill()
+    start = time.monotonic()
+    _, errors = processes[1 - number].communicate(timeout=120)
+    processes[number].communicate()
+    assert processes[1 - number].returncode != 0, errors
+    print(f"process {1 - number} exits with {processes[1 - number].returncode}: {errors}")
+    return time.monotonic() - start
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [0, 1])
+def test_if_one_of_two_hosts_dies_the_other_exits_and_the_run_goes_on(tmp_path, number):
+    """On two hosts, on one after a kill, and on two again."""
+    run_dir = tmp_path / "run"
+    options = [*TINY_VAE, "--epochs", "12"]
+    two = ["--batch-devices", "4"]
+    processes = start_on_two_hosts(VAE, *options, *two, "--run-dir", "run", cwd=tmp_path)
+    wait_for_line(run_dir, 2)
+    assert kill_one(processes, number) < 60
+    alone = subprocess.Popen([*VAE, "--resume", "run"], cwd=tmp_path, stdout=subprocess.DEVNULL)
+    wait_for_line(run_dir, 6)
+    alone.kill()
+    alone.wait()
+    run_on_two_hosts(VAE, "--resume", "run", *two, cwd=tmp_path)
+    start("vae", *options, "--run-dir", tmp_path / "single")
+    there, here = (records.read_metrics(path) for path in (run_dir, tmp_path / "single"))
+    assert [line["epoch"] for line in there] == list(range(1, 13))
+    for one, other in zip(there, here, strict=True):
+        assert one[SCORE] == pytest.approx(other[SCORE], rel=1e-3)
+    succeed(JAXGEN, "verify", "run", cwd=tmp_path)
