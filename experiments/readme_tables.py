@@ -21,6 +21,11 @@ from experiments.benchmark.tables import (
     stream_table,
 )
 
+SCORES = (
+    ("test/recognized", ".1%", "{} of samples recognized"),
+    ("test/bits_per_dim", ".3f", "negative ELBO {} bits/dim"),
+    ("test/negative_elbo_nats", ".2f", "negative ELBO {} nats"),
+)
 EXPERIMENTS = Path(__file__).parent
 RESULTS = EXPERIMENTS / "results"
 DOCUMENTS = (
@@ -32,8 +37,17 @@ DOCUMENTS = (
 
 def main_table(results: Path) -> str:
     """Tabulate the scores of the main commands: a row for each `main_*.json`."""
+    return _scores(results, "main_*.json")
+
+
+def shapes_table(results: Path) -> str:
+    """Tabulate the scores on colored shapes: a row for each `shapes_*.json`."""
+    return _scores(results, "shapes_*.json")
+
+
+def _scores(results: Path, pattern: str) -> str:
     rows = ["| command | score | seeds | training of each seed |", "|---|---|---|---|"]
-    for path in sorted(results.glob("main_*.json"), reverse=True):
+    for path in sorted(results.glob(pattern), reverse=True):
         result = json.loads(path.read_text())
         num_seeds = result["training"]["num_seeds"]
         minutes = result["training_seconds"] / 60 / num_seeds
@@ -48,14 +62,13 @@ def main_table(results: Path) -> str:
 
 def _score(metrics: dict[str, Any]) -> str:
     """Format the metric that selects the best checkpoint; of seeds, mean and standard deviation."""
-    is_share = "test/recognized" in metrics
-    name, spec = ("test/recognized", ".1%") if is_share else ("test/negative_elbo_nats", ".2f")
+    name, spec, text = next(score for score in SCORES if score[0] in metrics)
     if "summary" in metrics:
         summary = metrics["summary"][name]
         score = f"**{summary['mean']:{spec}}** ± {summary['std']:{spec}}"
     else:
         score = f"**{metrics[name]:{spec}}**"
-    return f"{score} of samples recognized" if is_share else f"negative ELBO {score} nats"
+    return text.format(score)
 
 
 def vae_table(results: Path) -> str:
@@ -129,6 +142,7 @@ def _minutes(*results: dict[str, Any]) -> str:
 
 TABLES = {
     "main": main_table,
+    "shapes": shapes_table,
     "vae": vae_table,
     "cgan": cgan_table,
     "study": study_table,

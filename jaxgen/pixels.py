@@ -27,6 +27,19 @@ def to_uint8(x: Shaped[np.ndarray, "*n h w c"]) -> UInt8[np.ndarray, "*n h w c"]
     return np.round(np.clip(x, 0, 1) * 255).astype(np.uint8)
 
 
+def binarization_noise(image: UInt8[np.ndarray, "n h w c"]) -> float:
+    """Compute the share of the variance of randomly binarized pixels that binarization adds.
+
+    Pixels are sampled as 1 with their gray values p as probabilities, and the share is
+    E[p (1 - p)] / (E[p] (1 - E[p])): 0 for black-and-white images, 1 for uniform gray.
+    """
+    p = image / np.float32(255)
+    mean = float(p.mean(dtype=float))
+    if not 0 < mean < 1:
+        return 0.0
+    return (mean - float(np.square(p).mean(dtype=float))) / (mean * (1 - mean))
+
+
 def pad_to(image: UInt8[np.ndarray, "n h w c"], size: int) -> UInt8[np.ndarray, "n s s c"]:
     """Center images in black squares of side `size`. Raises InputError if they are larger."""
     height, width = image.shape[1:3]

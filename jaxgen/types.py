@@ -1,13 +1,16 @@
 """The types that models, data, training and recipes share."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import jax.numpy as jnp
 import optax
+from flax import struct
 from flax.training import train_state
 from jaxtyping import Array, Float, Int, Key, PyTree, Shaped, UInt8
+
+from jaxgen.errors import InputError
 
 UnitImages = Float[Array, "n h w c"]  # in [0, 1]
 SymmetricImages = Float[Array, "n h w c"]  # in [-1, 1]
@@ -92,27 +95,51 @@ class Learner(Generic[StateT, HypersT]):
     num_classes: int | None = None
     """The number of classes of a conditional model, whose labels are from 0 to num_classes - 1;
     None: labels are ignored."""
+    bits_per_dim: Callable[[Float[Array, "..."]], Float[Array, "..."]] | None = None
+    """Convert -log p(x) in nats to bits per 8-bit value, if p is a likelihood of such values."""
 
 
 class TrainState(train_state.TrainState):
-    """The parameters, optimizer state, step counter and BatchNorm statistics of a network."""
+    """The parameters, optimizer state, step counter and variable collections of a network."""
 
     step: Any  # Flax annotates int, which excludes arrays and their shapes
     params: PyTree
     batch_stats: PyTree
+    """Running averages, such as those of BatchNorm."""
+    collections: PyTree = struct.field(default_factory=dict)
+    """A dict of all other collections of the module."""
 
     @property
     def variables(self) -> dict[str, PyTree]:
         """The variable collections that `Module.apply` takes."""
-        return {"params": self.params, "batch_stats": self.batch_stats}
+        return {"params": self.params, "batch_stats": self.batch_stats, **self.collections}
+
+    @property
+    def mutable(self) -> list[str]:
+        """The names of the collections that a training step updates by itself."""
+        return ["batch_stats", *self.collections]
+
+    def replace_variables(self, variables: Mapping[str, PyTree]) -> "TrainState":
+        """Replace the given collections; the others are unchanged."""
+        return self.replace(
+            params=variables.get("params", self.params),
+            batch_stats=variables.get("batch_stats", self.batch_stats),
+            collections={name: variables.get(name, old) for name, old in self.collections.items()},
+        )
 
 
 def traced_learning_rate(optimizer: Optimizer) -> optax.GradientTransformation:
     """Move the learning rate of `optimizer` into its state, where `vmap` can vary it.
 
     Call this once per learner: two transformations never compare equal, so that a second one would
-    cause a retrace.
+    cause a retrace. Raises InputError for a transformation whose rate is already set.
     """
+    if isinstance(optimizer, optax.GradientTransformation):
+        raise InputError(
+            "optimizer must be a function of the learning rate, which belongs to the Hypers: "
+            "instead of optax.adam(1e-3), pass optax.adam or, with further arguments, "
+            "lambda rate: optax.adam(rate, b1=0.5)."
+        )
     return optax.inject_hyperparams(lambda learning_rate: optimizer(learning_rate))(
         learning_rate=0.0
     )
@@ -129,11 +156,13 @@ def create_train_state(
     `optimizer` comes from `traced_learning_rate`. Step and rate are arrays from the start, since
     Python numbers would cause a retrace after the first update.
     """
+    known = ("params", "batch_stats")
     state = TrainState.create(
         apply_fn=apply_fn,
         params=variables["params"],
         tx=optimizer,
         batch_stats=variables.get("batch_stats", {}),
+        collections={name: value for name, value in variables.items() if name not in known},
     )
     rate = jnp.asarray(learning_rate, float)
     opt_state = optax.tree.set(state.opt_state, learning_rate=rate)

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 LEVELS = [
     {"errors"},
     {"console", "types"},
-    {"batch", "pixels"},
+    {"batch", "networks", "pixels"},
     {"convolution", "torch_layers"},
     {"layers"},
     {"data", "vae", "gan"},

@@ -80,3 +80,18 @@ def test_larger_images_are_refused_with_the_size_that_they_need(shape):
     message = rf"{shape[1]}x{shape[2]} pixels do not fit --image-size 32: .* at least 33"
     with pytest.raises(InputError, match=message):
         pixels.pad_to(np.zeros(shape, np.uint8), 32)
+
+
+def test_binarization_noise_is_the_share_of_variance_that_sampling_adds():
+    random = np.random.default_rng(0)
+    image = random.choice([0, 0, 0, 90, 255, 255], (50, 8, 8, 1)).astype(np.uint8)
+    p = image / 255
+    draws = random.random((2000, *p.shape)) < p
+    total, within = draws.var(), draws.var(axis=0).mean()
+    np.testing.assert_allclose(pixels.binarization_noise(image), within / total, rtol=0.01)
+
+
+@pytest.mark.parametrize(("values", "share"), [([0, 255], 0), ([127, 127], 1), ([0, 0], 0)])
+def test_binarization_noise_of_black_and_white_and_of_gray(values, share):
+    image = np.uint8(values).reshape(1, 1, 2, 1)
+    assert pixels.binarization_noise(image) == pytest.approx(share, abs=1e-6)

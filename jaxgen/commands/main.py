@@ -9,6 +9,7 @@ from jaxgen.commands.evaluate import evaluate
 from jaxgen.commands.export import export
 from jaxgen.commands.extract import extract
 from jaxgen.commands.sample import sample
+from jaxgen.commands.shapes import shapes
 from jaxgen.commands.train import train_command
 from jaxgen.commands.verify import verify
 
@@ -30,6 +31,7 @@ def main() -> None:
             "evaluate": evaluate,
             "extract": extract,
             "export": export,
+            "shapes": shapes,
             "verify": verify,
         }
         tyro.extras.subcommand_cli_from_dict(

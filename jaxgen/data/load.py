@@ -5,7 +5,19 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from jaxgen.data import arrays, builtin, cache, decode, files, folder, idx, named, source, tfds
+from jaxgen.data import (
+    arrays,
+    builtin,
+    cache,
+    decode,
+    files,
+    folder,
+    idx,
+    named,
+    shapes,
+    source,
+    tfds,
+)
 from jaxgen.data.examples import Report, silent
 from jaxgen.data.resize import Preparation, Resize
 from jaxgen.data.source import Source
@@ -30,10 +42,10 @@ def load(
 ) -> Batch:
     """Read a split of a data set: uint8 images and int32 labels as host arrays.
 
-    `name` is `mnist_5k` (built in), an image set of TFDS, or a path: a folder of images, with a
-    folder for each class or without, or an .npz, .npy or IDX file. Labels are 0 to k - 1 for the k
-    classes that occur in training, and 0 in a set without labels. A set without a test split has a
-    tenth of its training images held out for `test`, chosen by their contents.
+    `name` is `mnist_5k` or `shapes` (built in), an image set of TFDS, or a path: a folder of
+    images, with a folder for each class or without, or an .npz, .npy or IDX file. Labels are 0 to k
+    - 1 for the k classes that occur in training, and 0 in a set without labels. A set without a
+    test split has a tenth of its training images held out for `test`, chosen by their contents.
 
     Images are brought to squares of side `image_size` as `resize` says; None leaves their size, or
     if `image_size` is given, crops images of several sizes and pads those of one size. `channels`
@@ -158,6 +170,13 @@ def _find_named(
             for split in builtin.SPLITS
         }
         return Source(name, builtin.CLASS_NAMES, splits)
+    if name == shapes.NAME:
+        size = preparation.size or shapes.SIZE  # they are drawn at the size that is asked for
+        splits = {
+            split: lambda split=split: arrays.examples(*shapes.read(split, size), preparation)
+            for split in shapes.NUM_IMAGES
+        }
+        return Source(name, shapes.CLASS_NAMES, splits)
     prepared = named.prepared(name, data_dir or named.default_data_dir(), manual_dir)
     splits = {
         split: partial(tfds.examples, prepared, own, preparation)

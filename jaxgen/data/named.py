@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from jaxgen.data import builtin, mnist, tfds
+from jaxgen.data import builtin, mnist, shapes, tfds
 from jaxgen.errors import InputError
 
-OWN_NAMES = {builtin.NAME, *mnist.BUILDERS}
+OWN_NAMES = {builtin.NAME, shapes.NAME, *mnist.BUILDERS}
 CATALOG = "https://www.tensorflow.org/datasets/catalog/overview#image_classification"
 
 
@@ -99,10 +99,10 @@ def _unprepared(name: str, data_dir: Path) -> InputError:
 def _unknown(name: str) -> InputError:
     import tensorflow_datasets
 
-    names = [builtin.NAME, *tensorflow_datasets.list_builders(with_community_datasets=False)]
-    near = difflib.get_close_matches(name.lower(), names)
+    names = tensorflow_datasets.list_builders(with_community_datasets=False)
+    near = difflib.get_close_matches(name.lower(), [builtin.NAME, shapes.NAME, *names])
     hint = f"Did you mean {' or '.join(near)}? " if near else ""
     return InputError(
         f"There is no data set {name!r}, and no folder or file of that name. {hint}{builtin.NAME} "
-        f"is built in, and {CATALOG} lists the others."
+        f"and {shapes.NAME} are built in, and {CATALOG} lists the others."
     )

@@ -1,19 +1,21 @@
 """The training algorithm of the conditional GAN as a Learner."""
 
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jaxtyping import Array, Float, Key, PyTree
 
-from jaxgen.batch import check_labels
 from jaxgen.errors import InputError, require_positive
-from jaxgen.gan.models import Discriminator, Generator
+from jaxgen.gan.check import check_networks
+from jaxgen.gan.models import DiscriminatorNetwork, GeneratorNetwork
 from jaxgen.gan.objectives import Logits, Objective, Penalty
-from jaxgen.pixels import symmetric_to_unit, to_symmetric
+from jaxgen.gan.sampling import evaluate, generate, random_inputs, sample
+from jaxgen.gan.state import GAN, GANState, Hypers
+from jaxgen.networks import check_image_shape
+from jaxgen.pixels import to_symmetric
 from jaxgen.types import (
     Batch,
     Labels,
@@ -23,49 +25,9 @@ from jaxgen.types import (
     Scalar,
     SymmetricImages,
     TrainState,
-    UnitImages,
     create_train_state,
     traced_learning_rate,
 )
-
-NUM_TOGETHER = 64  # images whose statistics are about those of a training batch
-
-
-class Hypers(NamedTuple):
-    """Hyperparameters, which may differ between the members of a population."""
-
-    generator_learning_rate: Scalar = 2e-4
-    discriminator_learning_rate: Scalar = 2e-4
-    penalty_weight: Scalar = 10.0
-    """Factor on the penalty: lambda of `gradient_penalty`, gamma of `r1`."""
-
-
-class GANState(NamedTuple):
-    """The states of both networks and, optionally, a moving average of the generator."""
-
-    generator: TrainState
-    discriminator: TrainState
-    ema: PyTree
-    """Exponential moving average of the generator's variables, or None."""
-    penalty_weight: Float[Array, ""]
-
-    @property
-    def step(self) -> Int[Array, "..."]:
-        """The number of updates of the generator so far."""
-        return self.generator.step
-
-
-class GAN(NamedTuple):
-    """The static structure of a conditional GAN: networks, losses and options of `cgan`."""
-
-    generator: Generator
-    discriminator: Discriminator
-    objective: Objective
-    num_discriminator_steps: int
-    label_smoothing: float
-    penalty: Penalty | None
-    ema_decay: float | None
-    sample_statistics: Literal["batch", "running"]
 
 
 def adam(learning_rate: Scalar) -> optax.GradientTransformation:
@@ -74,8 +36,8 @@ def adam(learning_rate: Scalar) -> optax.GradientTransformation:
 
 
 def cgan(
-    generator: Generator,
-    discriminator: Discriminator,
+    generator: GeneratorNetwork,
+    discriminator: DiscriminatorNetwork,
     objective: Objective,
     *,
     optimizer: Optimizer = adam,
@@ -101,17 +63,17 @@ def cgan(
     no image depends on another; with `ema_decay` it is inaccurate in the first few thousand steps,
     when the activations of the averaged generator vary less than the running averages.
 
-    Raises InputError for options out of range; `step` raises it for a batch that cannot be split
-    evenly.
+    A discriminator with further variable collections, such as the averages of BatchNorm, sees real
+    images and fakes as separate batches; only its own updates change these collections.
+
+    Raises InputError for options out of range, and for networks that lack something or disagree;
+    `step` raises it for a batch that cannot be split evenly, or of images of another shape.
     """
-    require_positive(
-        latent_dim=generator.latent_dim, num_discriminator_steps=num_discriminator_steps
-    )
-    for network in (generator, discriminator):
-        require_positive(hidden_dims=network.hidden_dims)
+    require_positive(num_discriminator_steps=num_discriminator_steps)
     for name, share in {"label_smoothing": label_smoothing, "ema_decay": ema_decay}.items():
         if share is not None and not 0 <= share < 1:
             raise InputError(f"{name} must be at least 0 and less than 1, but is {share}.")
+    check_networks(generator, discriminator, samples_in_training=sample_statistics == "batch")
     gan = GAN(
         generator=generator,
         discriminator=discriminator,
@@ -125,9 +87,9 @@ def cgan(
     return Learner(
         init=partial(_init, gan, traced_learning_rate(optimizer)),
         step=partial(_step, gan),
-        evaluate=partial(_evaluate, gan),
-        generate=partial(_generate, gan),
-        sample=partial(_sample, gan),
+        evaluate=partial(evaluate, gan),
+        generate=partial(generate, gan),
+        sample=partial(sample, gan),
         num_classes=generator.num_classes,
     )
 
@@ -137,18 +99,16 @@ def _init(
 ) -> GANState:
     generator_key, discriminator_key = jax.random.split(key)
     noise, label = jnp.zeros((1, gan.generator.latent_dim)), jnp.zeros(1, jnp.int32)
-    image = jnp.zeros((1, *gan.discriminator.image_shape))
-    generator = gan.generator.init(generator_key, noise, label, train=False)
-    discriminator = gan.discriminator.init(discriminator_key, image, label, train=False)
+    image = jnp.zeros((1, *gan.generator.image_shape))
+    g_rate, d_rate = hypers.generator_learning_rate, hypers.discriminator_learning_rate
+    g_variables = gan.generator.init(generator_key, noise, label, train=False)
+    d_variables = gan.discriminator.init(discriminator_key, image, label, train=False)
+    generator = create_train_state(gan.generator.apply, g_variables, optimizer, g_rate)
     return GANState(
-        generator=create_train_state(
-            gan.generator.apply, generator, optimizer, hypers.generator_learning_rate
-        ),
-        discriminator=create_train_state(
-            gan.discriminator.apply, discriminator, optimizer, hypers.discriminator_learning_rate
-        ),
+        generator=generator,
+        discriminator=create_train_state(gan.discriminator.apply, d_variables, optimizer, d_rate),
         # A copy, since donating the state would otherwise donate these buffers twice.
-        ema=None if gan.ema_decay is None else jax.tree.map(jnp.copy, generator),
+        ema=None if gan.ema_decay is None else jax.tree.map(jnp.copy, _averaged(generator)),
         penalty_weight=jnp.array(hypers.penalty_weight, jnp.float32),
     )
 
@@ -166,14 +126,17 @@ def _step(gan: GAN, state: GANState, batch: Batch, key: Key[Array, ""]) -> tuple
             "BatchNorm normalizes by the variance over a batch, and a single image has none: "
             "choose a batch size of at least 2 for each discriminator step."
         )
+    check_image_shape(batch.image, gan.generator.image_shape)
     generator_key, *part_keys = jax.random.split(key, 1 + gan.num_discriminator_steps)
     generator, fake, metrics = _update_generator(gan, state, num_images, generator_key)
     discriminator = state.discriminator
     for i, part_key in enumerate(part_keys):
-        label_key, noise_key, update_key = jax.random.split(part_key, 3)
+        label_key, noise_key, update_key, network_key = jax.random.split(part_key, 4)
         if i > 0:
-            noise, label = _random_inputs(gan, num_images, label_key, noise_key)
-            fake = Batch(_forward(gan, generator.variables, noise, label, train=True)[0], label)
+            noise, label = random_inputs(gan, num_images, label_key, noise_key)
+            inputs = noise, label, network_key
+            image, _ = _train_mode(gan.generator, generator, generator.params, *inputs)
+            fake = Batch(image, label)
         image, label = (x[i * num_images : (i + 1) * num_images] for x in batch)
         real = Batch(to_symmetric(image), label)
         discriminator, new_metrics = _update_discriminator(
@@ -182,7 +145,7 @@ def _step(gan: GAN, state: GANState, batch: Batch, key: Key[Array, ""]) -> tuple
         metrics |= new_metrics
     ema = state.ema
     if gan.ema_decay is not None:
-        ema = optax.incremental_update(generator.variables, ema, 1 - gan.ema_decay)
+        ema = optax.incremental_update(_averaged(generator), ema, 1 - gan.ema_decay)
     return GANState(generator, discriminator, ema, state.penalty_weight), metrics
 
 
@@ -190,19 +153,18 @@ def _update_generator(
     gan: GAN, state: GANState, num_fakes: int, key: Key[Array, ""]
 ) -> tuple[TrainState, Batch, Metrics]:
     """Update the generator; also return the fakes that it drew before the update."""
-    label_key, noise_key, dropout_key = jax.random.split(key, 3)
-    noise, label = _random_inputs(gan, num_fakes, label_key, noise_key)
-    old = state.generator
+    label_key, noise_key, critic_key, network_key = jax.random.split(key, 4)
+    noise, label = random_inputs(gan, num_fakes, label_key, noise_key)
+    old, critic = state.generator, state.discriminator
 
     def loss_fn(params: PyTree):
-        variables = {"params": params, "batch_stats": old.batch_stats}
-        image, batch_stats = _forward(gan, variables, noise, label, train=True)
-        fake = Batch(image, label)
-        logits = _logits(gan, state.discriminator.params, fake, dropout_key)
-        return gan.objective.generator(logits).mean(), (fake, batch_stats)
+        image, updates = _train_mode(gan.generator, old, params, noise, label, network_key)
+        inputs = image, label, critic_key
+        logits, _ = _train_mode(gan.discriminator, critic, critic.params, *inputs)
+        return gan.objective.generator(logits).mean(), (Batch(image, label), updates)
 
-    (loss, (fake, batch_stats)), grads = jax.value_and_grad(loss_fn, has_aux=True)(old.params)
-    new = old.apply_gradients(grads=grads, batch_stats=batch_stats)
+    (loss, (fake, updates)), grads = jax.value_and_grad(loss_fn, has_aux=True)(old.params)
+    new = old.apply_gradients(grads=grads).replace_variables(updates)
     return new, fake, {"generator_loss": loss, "generator_grad_norm": optax.tree.norm(grads)}
 
 
@@ -214,15 +176,14 @@ def _update_discriminator(
     penalty_weight: Float[Array, ""],
     key: Key[Array, ""],
 ) -> tuple[TrainState, Metrics]:
-    dropout_key, critic_key, penalty_key = jax.random.split(key, 3)
-    both = Batch(*(jnp.concatenate(pair) for pair in zip(real, fake, strict=True)))
+    network_key, critic_key, penalty_key = jax.random.split(key, 3)
 
     def loss_fn(params: PyTree):
         def critic(image: SymmetricImages) -> Logits:
             # A penalty depends on the images only, so the labels are those of the real images.
-            return _logits(gan, params, Batch(image, real.label), critic_key)
+            return _train_mode(gan.discriminator, old, params, image, real.label, critic_key)[0]
 
-        real_logits, fake_logits = jnp.split(_logits(gan, params, both, dropout_key), 2)
+        real_logits, fake_logits, updates = _judge(gan, old, params, real, fake, network_key)
         loss = gan.objective.discriminator(real_logits, fake_logits, gan.label_smoothing).mean()
         metrics = {
             "discriminator_loss": loss,
@@ -232,83 +193,42 @@ def _update_discriminator(
         if gan.penalty is not None:
             metrics["penalty"] = gan.penalty(critic, real.image, fake.image, penalty_key).mean()
             loss += penalty_weight * metrics["penalty"] / 2
-        return loss, metrics
+        return loss, (metrics, updates)
 
-    grads, metrics = jax.grad(loss_fn, has_aux=True)(old.params)
+    grads, (metrics, updates) = jax.grad(loss_fn, has_aux=True)(old.params)
     metrics["discriminator_grad_norm"] = optax.tree.norm(grads)
-    return old.apply_gradients(grads=grads), metrics
+    return old.apply_gradients(grads=grads).replace_variables(updates), metrics
 
 
-def _evaluate(gan: GAN, state: GANState, batch: Batch, key: Key[Array, ""]) -> Metrics:
-    """Compute losses without dropout or label smoothing, on fakes drawn as by `sample`."""
-    noise, label = _random_inputs(gan, batch.label.shape[0], *jax.random.split(key))
-    fake = Batch(_draw(gan, state, noise, label), label)
-    real = Batch(to_symmetric(batch.image), batch.label)
-    real_logits = _logits(gan, state.discriminator.params, real, None)
-    fake_logits = _logits(gan, state.discriminator.params, fake, None)
-    return {
-        "generator_loss": gan.objective.generator(fake_logits),
-        "discriminator_loss": gan.objective.discriminator(real_logits, fake_logits),
-        "d_real": gan.objective.score(real_logits),
-        "d_fake": gan.objective.score(fake_logits),
-    }
+def _judge(
+    gan: GAN, state: TrainState, params: PyTree, real: Batch, fake: Batch, key: Key[Array, ""]
+) -> tuple[Logits, Logits, dict[str, PyTree]]:
+    """Compute the logits of real images and of fakes; also return the updated collections."""
+    if not jax.tree.leaves((state.batch_stats, state.collections)):
+        image, label = (jnp.concatenate(pair) for pair in zip(real, fake, strict=True))
+        logits, updates = _train_mode(gan.discriminator, state, params, image, label, key)
+        real_logits, fake_logits = jnp.split(logits, 2)
+        return real_logits, fake_logits, updates
+    real_key, fake_key = jax.random.split(key)
+    real_logits, updates = _train_mode(gan.discriminator, state, params, *real, real_key)
+    after = state.replace_variables(updates)
+    fake_logits, updates = _train_mode(gan.discriminator, after, params, *fake, fake_key)
+    return real_logits, fake_logits, updates
 
 
-def _generate(gan: GAN, state: GANState, labels: Labels, z: Float[Array, "n d"]) -> UnitImages:
-    """Generate images; under `jit`, those with labels out of range are NaN."""
-    check_labels(labels, gan.generator.num_classes)
-    return symmetric_to_unit(_draw(gan, state, z, labels))
+def _train_mode(
+    network: GeneratorNetwork | DiscriminatorNetwork,
+    state: TrainState,
+    params: PyTree,
+    x: Float[Array, "n ..."],
+    label: Labels,
+    key: Key[Array, ""],
+) -> tuple[Float[Array, "n ..."], dict[str, PyTree]]:
+    """Apply a network in training; also return its updated variable collections."""
+    variables = {**state.variables, "params": params}
+    return network.apply(variables, x, label, train=True, rngs=key, mutable=state.mutable)
 
 
-def _sample(gan: GAN, state: GANState, labels: Labels, key: Key[Array, ""]) -> UnitImages:
-    noise = jax.random.normal(key, (labels.shape[0], gan.generator.latent_dim))
-    return _generate(gan, state, labels, noise)
-
-
-def _draw(gan: GAN, state: GANState, noise: Float[Array, "n d"], label: Labels) -> SymmetricImages:
-    variables = state.generator.variables if gan.ema_decay is None else state.ema
-    if gan.sample_statistics == "running":
-        return _forward(gan, variables, noise, label, train=False)[0]
-    num_images = label.shape[0]
-    if num_images < NUM_TOGETHER:  # the statistics of one image would erase it
-        other_noise, other_label = _other_inputs(gan, NUM_TOGETHER - num_images)
-        noise = jnp.concatenate([noise, other_noise])
-        label = jnp.concatenate([label, other_label])
-    return _forward(gan, variables, noise, label, train=True)[0][:num_images]
-
-
-def _random_inputs(
-    gan: GAN, num_images: int, label_key: Key[Array, ""], noise_key: Key[Array, ""]
-) -> tuple[Float[Array, "{num_images} d"], Int[Array, "{num_images}"]]:
-    """Draw noise, and labels that are uniform over the classes."""
-    label = jax.random.randint(label_key, (num_images,), 0, gan.generator.num_classes)
-    return jax.random.normal(noise_key, (num_images, gan.generator.latent_dim)), label
-
-
-def _other_inputs(
-    gan: GAN, num_images: int
-) -> tuple[Float[np.ndarray, "{num_images} d"], Int[np.ndarray, "{num_images}"]]:
-    """Return noise and labels that are the same in every program and use no key."""
-    noise = np.random.default_rng(0).standard_normal((num_images, gan.generator.latent_dim))
-    label = np.arange(num_images, dtype=np.int32) % gan.generator.num_classes
-    return noise.astype(np.float32), label
-
-
-def _forward(
-    gan: GAN, variables: PyTree, noise: Float[Array, "n d"], label: Labels, *, train: bool
-) -> tuple[SymmetricImages, PyTree]:
-    """Generate images; also return the updated running averages."""
-    image, updates = gan.generator.apply(
-        variables, noise, label, train=train, mutable=["batch_stats"]
-    )
-    return image, updates["batch_stats"]
-
-
-def _logits(gan: GAN, params: PyTree, batch: Batch, dropout_key: Key[Array, ""] | None) -> Logits:
-    """Apply the discriminator, without dropout if there is no key."""
-    return gan.discriminator.apply(  # pyright: ignore[reportReturnType]
-        {"params": params},
-        *batch,
-        train=dropout_key is not None,
-        rngs=None if dropout_key is None else {"dropout": dropout_key},
-    )
+def _averaged(generator: TrainState) -> dict[str, PyTree]:
+    """Return the collections that have a moving average; samples use the others as they are."""
+    return {"params": generator.params, "batch_stats": generator.batch_stats}

@@ -7,17 +7,82 @@ logits remain float32.
 """
 
 import math
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.linen.dtypes import promote_dtype
 from flax.typing import Dtype
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
+from jaxgen.errors import require_positive
 from jaxgen.layers import at_least_float32
+from jaxgen.networks import check_image_shape
 from jaxgen.types import Labels, SymmetricImages
 
 UNIFORM = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")  # within ±1/sqrt(fan_in)
+
+
+@runtime_checkable
+class GeneratorNetwork(Protocol):
+    """What a Flax module needs to be a generator; docs/networks.md has an example.
+
+    Its variables may be in any collections, and it may draw random numbers from any stream, such as
+    `dropout`, while `train` is true.
+    """
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels."""
+        ...
+
+    @property
+    def latent_dim(self) -> int:
+        """The size of the noise."""
+        ...
+
+    @property
+    def num_classes(self) -> int:
+        """The number of classes; labels are 0 to num_classes - 1."""
+        ...
+
+    def __call__(
+        self, noise: Float[Array, "n d"], labels: Labels, *, train: bool
+    ) -> SymmetricImages:
+        """Generate images in [-1, 1]."""
+        ...
+
+    @property
+    def init(self) -> Callable[..., PyTree]:
+        """`flax.linen.Module.init`."""
+        ...
+
+    @property
+    def apply(self) -> Callable[..., PyTree]:
+        """`flax.linen.Module.apply`."""
+        ...
+
+
+@runtime_checkable
+class DiscriminatorNetwork(Protocol):
+    """What a Flax module needs to be a discriminator; its collections and streams are as free."""
+
+    def __call__(
+        self, images: SymmetricImages, labels: Labels, *, train: bool
+    ) -> Float[Array, "n"]:
+        """Compute logits, large for real images."""
+        ...
+
+    @property
+    def init(self) -> Callable[..., PyTree]:
+        """`flax.linen.Module.init`."""
+        ...
+
+    @property
+    def apply(self) -> Callable[..., PyTree]:
+        """`flax.linen.Module.apply`."""
+        ...
 
 
 class Generator(nn.Module):
@@ -38,6 +103,7 @@ class Generator(nn.Module):
         self, noise: Float[Array, "n d"], labels: Labels, *, train: bool
     ) -> SymmetricImages:
         """Generate images; `train` normalizes by the batch and updates the running averages."""
+        require_positive(hidden_dims=self.hidden_dims)
         x = jnp.concatenate([_embed(self.num_classes, self.dtype)(labels), noise], axis=-1)
         for i, dim in enumerate(self.hidden_dims):
             x = _dense(dim, self.dtype)(x)
@@ -62,6 +128,8 @@ class Discriminator(nn.Module):
         self, images: SymmetricImages, labels: Labels, *, train: bool
     ) -> Float[Array, "n"]:
         """Compute logits; `train` applies dropout with the key in `rngs={"dropout": key}`."""
+        require_positive(hidden_dims=self.hidden_dims)
+        check_image_shape(images, self.image_shape)
         pixels = images.reshape(-1, math.prod(self.image_shape))
         embedding = _embed(self.num_classes, self.dtype)(labels)
         first, *others = self.hidden_dims

@@ -134,12 +134,23 @@ def make_learner(config: Config, facts: Facts) -> Learner[GANState, Hypers]:
 
 def build(config: Config, facts: Facts) -> Task[GANState, Hypers]:
     """Create the functions of a run."""
+    return make_task(make_learner(config, facts), facts, config.latent_dim)
+
+
+def make_task(
+    learner: Learner[GANState, Hypers], facts: Facts, latent_dim: int
+) -> Task[GANState, Hypers]:
+    """Create the functions of a run that trains any conditional GAN.
+
+    A recipe with networks of its own replaces `RECIPE.build`, and calls this. Raises InputError if
+    there is only one class.
+    """
     if facts.num_classes < 2:
         raise InputError(
             f"A conditional GAN draws images of a class, and {facts.dataset} has only one: sort "
             "its images into a folder for each class, or train the recipe vae."
         )
-    learner, model = make_learner(config, facts), Classifier(facts.num_classes)
+    model = Classifier(facts.num_classes)
     labels = jnp.repeat(jnp.arange(facts.num_classes), SAMPLES_PER_CLASS)
 
     def evaluate(state: GANState, test: Batch, aux: PyTree, key: Key[Array, ""]) -> Metrics:
@@ -157,7 +168,7 @@ def build(config: Config, facts: Facts) -> Task[GANState, Hypers]:
 
     def draw(state: GANState, test: Batch, key: Key[Array, ""]) -> dict[str, Array]:
         """Draw a row of samples per class, all rows from the same noise."""
-        noise = random.normal(key, (SAMPLES_PER_CLASS, config.latent_dim))
+        noise = random.normal(key, (SAMPLES_PER_CLASS, latent_dim))
         noise = jnp.tile(noise, (facts.num_classes, 1))
         return {"samples": learner.generate(state, labels, noise)}
 
@@ -252,10 +263,13 @@ def get_networks(state: GANState) -> dict[str, PyTree]:
 def put_networks(state: GANState, networks: Mapping[str, PyTree]) -> GANState:
     """Replace the networks of a state; a missing moving average starts at the generator."""
     generator = networks["generator"]
+    average = networks.get("ema", generator)
     return state._replace(
-        generator=state.generator.replace(**generator),
-        discriminator=state.discriminator.replace(**networks["discriminator"]),
-        ema=None if state.ema is None else jax.tree.map(jnp.copy, networks.get("ema", generator)),
+        generator=state.generator.replace_variables(generator),
+        discriminator=state.discriminator.replace_variables(networks["discriminator"]),
+        ema=None
+        if state.ema is None
+        else jax.tree.map(jnp.copy, {name: average[name] for name in state.ema}),
     )
 
 

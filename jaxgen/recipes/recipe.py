@@ -32,6 +32,8 @@ class Facts:
     steps_per_epoch: int
     num_epochs: int
     """Number of epochs planned at the start, at which schedules end."""
+    binarization_noise: float = 0.0
+    """The share of the variance of randomly binarized pixels that is due to binarization."""
 
     def __post_init__(self) -> None:
         require_positive(
@@ -63,6 +65,8 @@ class Task(Generic[StateT, HypersT]):
     """The line that is printed after an epoch."""
     warn: Callable[[Record, Drawn], str] = lambda record, drawn: ""
     """A warning about the training; an empty string if there is none."""
+    notice: str = ""
+    """What to tell the user before the run starts; an empty string if there is nothing."""
     prepare_evaluation: Callable[[Batch, Batch], PyTree] | None = None
     """A tree of dicts and arrays for `evaluate`, from the training and test sets on the host."""
     evaluation_key: str = ""

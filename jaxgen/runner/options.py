@@ -22,8 +22,8 @@ class DataOptions:
 
     dataset: str | None = None
     """A folder of images, with a folder for each class or without, and with or without train/ and
-    test/; an .npz, .npy or IDX file; mnist_5k (built in), mnist, or any image set of TensorFlow
-    Datasets. None: mnist if it is available, otherwise mnist_5k."""
+    test/; an .npz, .npy or IDX file; mnist_5k or shapes (built in), mnist, or any image set of
+    TensorFlow Datasets. None: mnist if it is available, otherwise mnist_5k."""
     data_dir: Path | None = None
     """Directory of prepared sets of TensorFlow Datasets; None: its own default."""
     manual_dir: Path | None = None

@@ -4,9 +4,11 @@ import dataclasses
 from typing import NamedTuple
 
 import jax
+import numpy as np
 from rich.console import Console
 
 from jaxgen.errors import InputError
+from jaxgen.pixels import binarization_noise
 from jaxgen.recipes.recipe import Facts, Recipe, Task
 from jaxgen.runner import recorded
 from jaxgen.runner.data import DataSets, fingerprint, load_data
@@ -14,6 +16,8 @@ from jaxgen.runner.options import Options
 from jaxgen.runner.sweep import members
 from jaxgen.training import loop, sharding
 from jaxgen.training.sharding import Layout
+
+NUM_MEASURED = 1000  # training images, evenly spaced, to measure their noise when binarized
 
 
 class Setup(NamedTuple):
@@ -55,10 +59,15 @@ def prepare(recipe: Recipe, options: Options, console: Console) -> Setup:
         fingerprint=fingerprint(sets),
         steps_per_epoch=shape.num_steps,
         num_epochs=num_epochs or budget,
+        binarization_noise=binarization_noise(
+            np.asarray(sets.train.image[:: -(-num_images // NUM_MEASURED)])
+        ),
     )
     if options.output.resume is not None:
         facts = check_same_data(recipe, options, facts)
     task = recipe.build(options.config, facts)
+    if task.notice:
+        console.print(task.notice)
     return Setup(recipe, options, facts, task, sets, shape, layout)
 
 

@@ -165,15 +165,18 @@ def read_extra(directory: Path, step: int) -> Mapping[str, Any]:
 def restore(directory: Path, step: int, like: PyTree) -> PyTree:
     """Restore the state of a step, bit for bit, with the structure and sharding of `like`.
 
-    `like` holds arrays or `ShapeDtypeStruct`s. Raises InputError if shapes or structure differ, or
-    if the files cannot be read.
+    `like` holds arrays or `ShapeDtypeStruct`s. Leaves are found by name, so that a state may have
+    gained parts without leaves since. Raises InputError if names, shapes or types differ, or if the
+    files cannot be read.
     """
-    path = _state_path(directory, step)
+    path, wanted = _state_path(directory, step), _by_name(like)
     with ocp.StandardCheckpointer() as checkpointer:
         try:
-            found = _shapes(checkpointer.metadata(path).item_metadata.tree)
-            if found == _shapes(like):
-                return checkpointer.restore(path, jax.tree.map(_abstract, like))
+            saved = checkpointer.metadata(path).item_metadata.tree
+            if _kinds(_by_name(saved)) == _kinds(wanted):
+                target = jax.tree.map_with_path(lambda key, _: _abstract(wanted[_name(key)]), saved)
+                restored = _by_name(checkpointer.restore(path, target))
+                return jax.tree.map_with_path(lambda key, _: restored[_name(key)], like)
         except Exception as error:  # of any class, since the files may have any content
             reason = str(error).strip().partition("\n")[0]
             raise InputError(f"{path} cannot be restored ({reason:.300}).") from error
@@ -235,5 +238,13 @@ def _abstract(leaf: jax.Array | jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
 
-def _shapes(tree: PyTree) -> list[str]:
-    return sorted(f"{leaf.shape} {leaf.dtype}" for leaf in jax.tree.leaves(tree))
+def _by_name(tree: PyTree) -> dict[str, Any]:
+    return {_name(key): leaf for key, leaf in jax.tree.leaves_with_path(tree)}
+
+
+def _name(key: tuple[Any, ...]) -> str:
+    return jax.tree_util.keystr(key, simple=True, separator="/")
+
+
+def _kinds(leaves: Mapping[str, Any]) -> dict[str, str]:
+    return {name: f"{leaf.shape} {leaf.dtype}" for name, leaf in leaves.items()}

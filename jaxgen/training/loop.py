@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Int, Key, PyTree
+from jaxtyping import Array, Bool, Int, Key, PyTree
 
 from jaxgen.batch import check_batch
 from jaxgen.errors import InputError
@@ -122,9 +122,14 @@ def run(
     """Train from scratch: a whole run as one pure function of a key and hyperparameters.
 
     Each metric is `[num_epochs, steps]`. The function can be jitted, and vmapped over `key` and
-    `hypers`. On a CPU it is bit-identical to `fit`, whose chunks it uses. As there, the first chunk
-    with a metric that is not finite freezes the state. Raises InputError, as `check_batch` does, if
-    `data` are no 8-bit images or, outside of `jit`, if labels are out of range.
+    `hypers`. On a CPU it is bit-identical to `fit`, whose chunks it uses.
+
+    A run that diverges is frozen: its state is that before the first chunk with a metric that is
+    not finite, so that `state.step` is less than `num_epochs * shape.num_steps`, and all metrics of
+    later chunks are NaN.
+
+    Raises InputError, as `check_batch` does, if `data` are no 8-bit images or, outside of `jit`, if
+    labels are out of range.
     """
     check_batch(data, learner.num_classes)
     keys = split_run_key(key)
@@ -216,6 +221,15 @@ class Chunk(NamedTuple):
         finite = np.all([np.isfinite(values) for values in self.metrics.values()], axis=0)
         return np.where(finite.all(-1), -1, finite.argmin(-1))
 
+    @property
+    def has_diverged(self) -> Bool[np.ndarray, "*members"]:
+        """Whether the run or member has diverged, in this chunk or before.
+
+        Its state is frozen: that before the first chunk with a metric that is not finite. Metrics
+        of later chunks are NaN.
+        """
+        return np.asarray(self.first_not_finite >= 0)
+
 
 def steps(state: State, layout: Layout) -> Int[np.ndarray, "*members"]:
     """Return the number of updates of the run, or of each member, on the host."""
@@ -258,8 +272,9 @@ def fit(
     """Train from the step of `state` to the end of epoch `num_epochs`, one chunk at a time.
 
     `train` comes from `trainer` with the same layout. `data` is kept on the device, or streamed to
-    it. The state of each chunk is donated to the next one: use or copy it before continuing. Raises
-    InputError, as `check_batch` does, if `data` are no 8-bit images.
+    it. The state of each chunk is donated to the next one: use or copy it before continuing. Stop
+    when `chunk.has_diverged`: from then on the state is frozen. Raises InputError, as `check_batch`
+    does, if `data` are no 8-bit images.
     """
     if isinstance(data, Batch):
         check_batch(data)

@@ -99,7 +99,8 @@ def freeze_if_not_finite(
     """Wrap `train` so that a chunk with a NaN or infinite metric leaves the state unchanged.
 
     The result takes one more argument, the step at which the chunk starts. A state behind that step
-    has been frozen and stays frozen, which does not affect the other members.
+    has been frozen and stays frozen, which does not affect the other members. From the next chunk
+    on, all its metrics are NaN.
     """
 
     def train_chunk(
@@ -107,8 +108,10 @@ def freeze_if_not_finite(
     ) -> tuple[StateT, Metrics]:
         new, metrics = train(state, data, rows, key)
         finite = jnp.all(jnp.stack([jnp.isfinite(values).all() for values in metrics.values()]))
-        continues = finite & (state.step == start)
-        return jax.tree.map(lambda n, old: jnp.where(continues, n, old), new, state), metrics
+        is_active = state.step == start
+        continues = finite & is_active
+        state = jax.tree.map(lambda n, old: jnp.where(continues, n, old), new, state)
+        return state, jax.tree.map(lambda values: jnp.where(is_active, values, jnp.nan), metrics)
 
     return train_chunk
 

@@ -1,24 +1,66 @@
 """The course's two VAEs: a convolutional one (sec. 3) and an MLP (sec. 1).
 
-`decode` returns raw outputs; the final tanh or sigmoid belongs to the objective, since a Bernoulli
-likelihood needs logits. With a `dtype`, the layers compute in that type; parameters, batch
-statistics, latents and outputs remain float32.
+With a `dtype`, the layers compute in that type; parameters, batch statistics, latents and outputs
+remain float32.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Key, PyTree
 
 from jaxgen.convolution import Implementation
-from jaxgen.errors import InputError
+from jaxgen.errors import InputError, require_positive
 from jaxgen.layers import Conv, ConvTranspose, at_least_float32, require_variance
+
+
+@runtime_checkable
+class EncoderDecoder(Protocol):
+    """What a Flax module needs to be the network of a VAE; docs/networks.md has an example.
+
+    Its variables may be in any collections, and it may draw random numbers from any stream, such as
+    `dropout`, while `train` is true.
+    """
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels."""
+        ...
+
+    @property
+    def latent_dim(self) -> int:
+        """The size of the latent space."""
+        ...
+
+    def encode(
+        self, x: Float[Array, "b h w c"], *, train: bool
+    ) -> tuple[Float[Array, "b d"], Float[Array, "b d"]]:
+        """Compute mean and log-variance of q(z | x)."""
+        ...
+
+    def decode(self, z: Float[Array, "b d"], *, train: bool) -> Float[Array, "b h w o"]:
+        """Compute the raw outputs of p(x | z), `num_outputs` of the objective for each channel.
+
+        The final tanh or sigmoid belongs to the objective, since a Bernoulli likelihood needs
+        logits.
+        """
+        ...
+
+    @property
+    def init(self) -> Callable[..., PyTree]:
+        """`flax.linen.Module.init`."""
+        ...
+
+    @property
+    def apply(self) -> Callable[..., PyTree]:
+        """`flax.linen.Module.apply`."""
+        ...
 
 
 class VAEOutput(NamedTuple):
@@ -38,6 +80,21 @@ def reparameterize(
     return mean[None] + jnp.exp(0.5 * logvar)[None] * eps
 
 
+def forward(
+    model: EncoderDecoder,
+    x: Float[Array, "b h w c"],
+    key: Key[Array, ""],
+    *,
+    train: bool,
+    num_samples: int = 1,
+) -> VAEOutput:
+    """Encode, sample and decode (course, sec. 3.5); a `method` for `Module.init` and `apply`."""
+    mean, logvar = model.encode(x, train=train)
+    z = reparameterize(key, mean, logvar, num_samples)
+    output = model.decode(z.reshape(-1, model.latent_dim), train=train)
+    return VAEOutput(output.reshape(num_samples, -1, *output.shape[1:]), z, mean, logvar)
+
+
 class ConvVAE(nn.Module):
     """The course's `VanillaVAE` (sec. 3.1): its layers halve, then double the size of the image.
 
@@ -55,6 +112,7 @@ class ConvVAE(nn.Module):
     def setup(self) -> None:
         if not self.hidden_dims:
             raise InputError("A convolutional VAE has at least one layer: add to --hidden-dims.")
+        require_positive(hidden_dims=self.hidden_dims, latent_dim=self.latent_dim)
         height, width, channels = self.image_shape
         factor = 2 ** len(self.hidden_dims)
         if height % factor or width % factor:
@@ -100,7 +158,7 @@ class ConvVAE(nn.Module):
         self, x: Float[Array, "b h w c"], key: Key[Array, ""], *, train: bool, num_samples: int = 1
     ) -> VAEOutput:
         """Encode, sample and decode (course, sec. 3.5); `train` updates the batch statistics."""
-        return _forward(self, x, key, train, num_samples)
+        return forward(self, x, key, train=train, num_samples=num_samples)
 
 
 class MLPVAE(nn.Module):
@@ -116,6 +174,7 @@ class MLPVAE(nn.Module):
     dtype: Dtype | None = None
 
     def setup(self) -> None:
+        require_positive(hidden_dims=self.hidden_dims, latent_dim=self.latent_dim)
         dense = partial(nn.Dense, dtype=self.dtype)
         self.encoder = [dense(dim) for dim in self.hidden_dims]
         self.fc_mean = dense(self.latent_dim)
@@ -140,14 +199,7 @@ class MLPVAE(nn.Module):
         self, x: Float[Array, "b h w c"], key: Key[Array, ""], *, train: bool, num_samples: int = 1
     ) -> VAEOutput:
         """Encode, sample and decode; `train` has no effect on an MLP."""
-        return _forward(self, x, key, train, num_samples)
-
-
-def _forward(model, x, key, train: bool, num_samples: int) -> VAEOutput:
-    mean, logvar = model.encode(x, train=train)
-    z = reparameterize(key, mean, logvar, num_samples)
-    output = model.decode(z.reshape(-1, model.latent_dim), train=train)
-    return VAEOutput(output.reshape(num_samples, -1, *output.shape[1:]), z, mean, logvar)
+        return forward(self, x, key, train=train, num_samples=num_samples)
 
 
 def _batch_norm(dtype: Dtype | None) -> nn.BatchNorm:

@@ -1,7 +1,6 @@
-"""Likelihoods of images given latents, the KL divergence, and two bounds on log p(x).
+"""The likelihoods that a decoder's raw output parameterizes, and the losses of training.
 
-Functions are per example and unreduced: they sum over the axes of each example and return `[b]`.
-Negative log-likelihoods and KL divergences are in nats, and are added to the loss as they are.
+Functions are per example: negative log-likelihoods and losses are `[b]`.
 """
 
 from collections.abc import Callable
@@ -9,77 +8,31 @@ from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Float, Key, UInt8
 
 from jaxgen.errors import require_positive
 from jaxgen.pixels import symmetric_to_unit, to_symmetric, to_unit
-from jaxgen.types import UnitImages
+from jaxgen.types import Scalar, UnitImages
+from jaxgen.vae.likelihoods import (
+    PerExample,
+    bernoulli_nll,
+    clipped_logistic_mean,
+    discretized_logistic_nll,
+    discretized_logistic_sample,
+    gaussian_nll,
+    gaussian_sample,
+    pixel_mse,
+)
 
 Images = Float[Array, "b h w c"]  # in the range of the objective
 Outputs = Float[Array, "b h w _"]  # a decoder's raw outputs, before any activation
-PerExample = Float[Array, "b"]
-
-
-def gaussian_kl(mean: Float[Array, "b d"], logvar: Float[Array, "b d"]) -> PerExample:
-    """Compute KL(N(mean, exp(logvar)) || N(0, I)) in nats (Kingma & Welling 2014, app. B)."""
-    return 0.5 * jnp.sum(jnp.expm1(logvar) - logvar + mean**2, axis=-1)
-
-
-def gaussian_nll(
-    mean: Float[Array, "b ..."], logvar: Float[Array, "..."], x: Float[Array, "b ..."]
-) -> PerExample:
-    """Compute -log N(x; mean, exp(logvar)) in nats; `logvar` broadcasts against `x`."""
-    terms = 0.5 * (jnp.log(2 * jnp.pi) + logvar + (x - mean) ** 2 * jnp.exp(-logvar))
-    return _sum_per_example(jnp.broadcast_to(terms, x.shape))
-
-
-def gaussian_sample(
-    mean: Float[Array, "b ..."], logvar: Float[Array, "..."], key: Key[Array, ""]
-) -> Float[Array, "b ..."]:
-    """Draw from N(mean, exp(logvar)); `logvar` broadcasts against `mean`."""
-    return mean + jnp.exp(0.5 * logvar) * jax.random.normal(key, mean.shape, mean.dtype)
-
-
-def bernoulli_nll(logits: Float[Array, "b ..."], x: Float[Array, "b ..."]) -> PerExample:
-    """Compute -log Bernoulli(x; sigmoid(logits)) in nats, finite for every finite logit."""
-    # Two sums, since XLA:CPU does not vectorize them as one, which takes four times as long.
-    return _sum_per_example(jax.nn.softplus(logits)) - _sum_per_example(logits * x)
-
-
-def pixel_mse(mean: Float[Array, "b ..."], x: Float[Array, "b ..."]) -> PerExample:
-    """Average the squared error over pixels, as PyTorch's `F.mse_loss` does; not in nats."""
-    return _sum_per_example(optax.squared_error(mean, x)) / x[0].size
-
-
-def log_standard_normal(z: Float[Array, "b d"]) -> PerExample:
-    """Compute log N(z; 0, I), the log-density of the prior, in nats."""
-    return -gaussian_nll(jnp.zeros_like(z), jnp.zeros(()), z)
-
-
-def importance_weighted_bound(log_weights: Float[Array, "k b"]) -> PerExample:
-    """Compute log(1/k sum_i w_i), a lower bound on log p(x) in nats (Burda et al. 2016, eq. 8).
-
-    The weights are w_i = p(x, z_i) / q(z_i | x). The bound rises with k in expectation; k = 1 is
-    the ELBO.
-    """
-    return jax.nn.logsumexp(log_weights, axis=0) - jnp.log(log_weights.shape[0])
-
-
-def log_density_ratio(
-    z: Float[Array, "k b d"], mean: Float[Array, "b d"], logvar: Float[Array, "b d"]
-) -> Float[Array, "k b"]:
-    """Compute log p(z) - log q(z | x) in nats; its expectation over q is -KL."""
-    log_prior = jax.vmap(log_standard_normal)(z)
-    log_posterior = -jax.vmap(lambda z: gaussian_nll(mean, logvar, z))(z)
-    return log_prior - log_posterior
 
 
 class Objective(NamedTuple):
     """The likelihood that a decoder's raw output parameterizes, and the training loss."""
 
     observe: Callable[[UInt8[Array, "b h w c"], Key[Array, ""]], Images]
-    """The model's input from 8-bit pixels; the key serves random binarization."""
+    """The model's input from 8-bit pixels; the key serves binarization or dequantization."""
     mean: Callable[[Outputs], UnitImages]
     """The expected image."""
     reconstruction: Callable[[Outputs, Images], PerExample]
@@ -90,6 +43,21 @@ class Objective(NamedTuple):
     """x ~ p(x | z)."""
     num_outputs: int = 1
     """Decoder outputs per channel."""
+    level: float | None = None
+    """The `level` of `bits_per_dim`; None if this is no likelihood of 8-bit pixels."""
+
+
+class FittedObjective(NamedTuple):
+    """A likelihood with a variance that is fitted to the training data.
+
+    As with the statistics of BatchNorm, a step uses that of its batch, and everything else uses a
+    running average, which is part of the state.
+    """
+
+    estimate: Callable[[Outputs, Images], Float[Array, ""]]
+    """The variance with the largest likelihood of a batch."""
+    given: Callable[[Scalar], Objective]
+    """The objective with a variance."""
 
 
 def bernoulli() -> Objective:
@@ -112,6 +80,36 @@ def bernoulli() -> Objective:
     )
 
 
+MIN_LOG_SCALE = -7.0  # an eighth of a level, so that one bin has 97 % of the probability
+MAX_LOG_SCALE = 7.0
+
+
+def logistic() -> Objective:
+    """The ELBO under 8-bit pixels whose levels have the exact probabilities of a rounded logistic.
+
+    The decoder outputs the means, then the raw log-scales, per pixel and channel. Scales are in
+    units of [-1, 1] and bounded as in PixelCNN++ (Salimans et al. 2017, sec. 2.1, with a single
+    component and independent channels).
+    """
+
+    def parameters(output: Outputs) -> tuple[Images, Images]:
+        mean, raw = jnp.split(output, 2, axis=-1)
+        return mean, _softly_above(MIN_LOG_SCALE, jnp.minimum(raw, MAX_LOG_SCALE))
+
+    def reconstruction(output: Outputs, x: Images) -> PerExample:
+        return discretized_logistic_nll(*parameters(output), x)
+
+    return Objective(
+        observe=lambda image, key: to_symmetric(image),
+        mean=lambda output: symmetric_to_unit(clipped_logistic_mean(*parameters(output))),
+        reconstruction=reconstruction,
+        loss=lambda output, x, kl: reconstruction(output, x) + kl,
+        simulate=lambda output, key: discretized_logistic_sample(*parameters(output), key),
+        num_outputs=2,
+        level=1.0,
+    )
+
+
 Activation = Literal["sigmoid", "tanh"]
 
 
@@ -121,18 +119,32 @@ def gaussian(activation: Activation, variance: float) -> Objective:
     Raises InputError if the variance is not positive.
     """
     require_positive(variance=variance)
+    return _gaussian(_pixel_range(activation), variance)
+
+
+def gaussian_fitted(activation: Activation) -> FittedObjective:
+    """The ELBO under dequantized Gaussian pixels, whose variance is the mean squared error.
+
+    One variance for all pixels, the optimal one of Rybkin et al. 2021 (sec. 4.2). Pixels are
+    dequantized by uniform noise, so that their density is bounded and the bits per dimension are an
+    upper bound on those of the 8-bit pixels.
+    """
     pixels = _pixel_range(activation)
-    logvar = jnp.log(variance)
+    level = 1 / 256 if activation == "sigmoid" else 2 / 256
 
-    def reconstruction(output: Outputs, x: Images) -> PerExample:
-        return gaussian_nll(pixels.activate(output), logvar, x)
+    def observe(image: UInt8[Array, "b h w c"], key: Key[Array, ""]) -> Images:
+        return pixels.scale((image + jax.random.uniform(key, image.shape)) * (255 / 256))
 
-    return Objective(
-        observe=pixels.scale,
-        mean=lambda output: pixels.unit(pixels.activate(output)),
-        reconstruction=reconstruction,
-        loss=lambda output, x, kl: reconstruction(output, x) + kl,
-        simulate=lambda output, key: gaussian_sample(pixels.activate(output), logvar, key),
+    def mean(output: Outputs) -> UnitImages:
+        dequantized = pixels.unit(pixels.activate(output))
+        return jnp.clip((256 * dequantized - 0.5) / 255, 0, 1)
+
+    def given(variance: Scalar) -> Objective:
+        objective = _gaussian(pixels, variance)
+        return objective._replace(observe=observe, mean=mean, level=level)
+
+    return FittedObjective(
+        estimate=lambda output, x: pixel_mse(pixels.activate(output), x).mean(), given=given
     )
 
 
@@ -148,13 +160,13 @@ def gaussian_learned(activation: Activation) -> Objective:
 
     def parameters(output: Outputs) -> tuple[Images, Images]:
         mean, raw = jnp.split(output, 2, axis=-1)
-        return pixels.activate(mean), MIN_LOGVAR + jax.nn.softplus(raw - MIN_LOGVAR)
+        return pixels.activate(mean), _softly_above(MIN_LOGVAR, raw)
 
     def reconstruction(output: Outputs, x: Images) -> PerExample:
         return gaussian_nll(*parameters(output), x)
 
     return Objective(
-        observe=pixels.scale,
+        observe=lambda image, key: pixels.scale(image),
         mean=lambda output: pixels.unit(parameters(output)[0]),
         reconstruction=reconstruction,
         loss=lambda output, x, kl: reconstruction(output, x) + kl,
@@ -177,13 +189,8 @@ def course(activation: Activation, kl_weight: float) -> Objective:
     def logvar(x: Images | Outputs) -> Float[Array, ""]:
         return jnp.log(x[0].size * kl_weight / 2)
 
-    def reconstruction(output: Outputs, x: Images) -> PerExample:
-        return gaussian_nll(pixels.activate(output), logvar(x), x)
-
-    return Objective(
-        observe=pixels.scale,
-        mean=lambda output: pixels.unit(pixels.activate(output)),
-        reconstruction=reconstruction,
+    return _gaussian(pixels, 1.0)._replace(
+        reconstruction=lambda output, x: gaussian_nll(pixels.activate(output), logvar(x), x),
         loss=lambda output, x, kl: pixel_mse(pixels.activate(output), x) + kl_weight * kl,
         simulate=lambda output, key: gaussian_sample(pixels.activate(output), logvar(output), key),
     )
@@ -193,15 +200,31 @@ class _PixelRange(NamedTuple):
     """The range of a Gaussian decoder's means and of its targets."""
 
     activate: Callable[[Array], Array]
-    scale: Callable[[Array, Array], Array]  # of (8-bit image, unused key)
+    scale: Callable[[Array], Array]  # from [0, 255]
     unit: Callable[[Array], Array]  # to [0, 1]
 
 
 def _pixel_range(activation: Activation) -> _PixelRange:
     if activation == "sigmoid":
-        return _PixelRange(jax.nn.sigmoid, lambda image, key: to_unit(image), lambda x: x)
-    return _PixelRange(jnp.tanh, lambda image, key: to_symmetric(image), symmetric_to_unit)
+        return _PixelRange(jax.nn.sigmoid, to_unit, lambda x: x)
+    return _PixelRange(jnp.tanh, to_symmetric, symmetric_to_unit)
 
 
-def _sum_per_example(terms: Float[Array, "b ..."]) -> PerExample:
-    return terms.reshape(terms.shape[0], -1).sum(axis=-1)
+def _gaussian(pixels: _PixelRange, variance: Scalar) -> Objective:
+    logvar = jnp.log(variance)
+
+    def reconstruction(output: Outputs, x: Images) -> PerExample:
+        return gaussian_nll(pixels.activate(output), logvar, x)
+
+    return Objective(
+        observe=lambda image, key: pixels.scale(image),
+        mean=lambda output: pixels.unit(pixels.activate(output)),
+        reconstruction=reconstruction,
+        loss=lambda output, x, kl: reconstruction(output, x) + kl,
+        simulate=lambda output, key: gaussian_sample(pixels.activate(output), logvar, key),
+    )
+
+
+def _softly_above(minimum: float, raw: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Bound values below, with a gradient everywhere."""
+    return minimum + jax.nn.softplus(raw - minimum)

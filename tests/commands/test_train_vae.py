@@ -43,6 +43,24 @@ def test_a_run_says_where_it_is_and_what_it_reached(finished):
     assert "epoch   4" in output
 
 
+COLOR = ["--dataset", "shapes", "--image-size", 16, *TINY_VAE[2:]]
+
+
+def test_color_images_have_a_likelihood_of_8_bit_pixels_which_is_said(tmp_path):
+    output = start("vae", *COLOR, "--epochs", 1, "--run-dir", tmp_path / "run")
+    assert "objective logistic, the ELBO of 8-bit pixels: the images are in color" in output
+    (line,) = records.read_metrics(tmp_path / "run")
+    bits = (line[SCORE] / (16 * 16 * 3)) / np.log(2)
+    assert line["test/bits_per_dim"] == pytest.approx(bits, rel=1e-5)
+    assert f"({bits:.3f} bits/dim) after 1 epochs on shapes" in output
+
+
+def test_binarizing_color_images_is_warned_about(tmp_path):
+    options = [*COLOR, "--objective", "bernoulli", "--epochs", 0]
+    output = start("vae", *options, "--run-dir", tmp_path / "run")
+    assert "warning: objective bernoulli models randomly binarized pixels" in output
+
+
 def test_a_run_records_what_it_was_and_learned_something(finished):
     run_dir, _ = finished
     config = json.loads((run_dir / "config.json").read_text())

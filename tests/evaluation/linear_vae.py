@@ -7,7 +7,8 @@ import scipy.stats
 
 from jaxgen.pixels import to_unit
 from jaxgen.vae import MLPVAE, Hypers, vae
-from jaxgen.vae.objectives import Objective, gaussian_nll, gaussian_sample
+from jaxgen.vae.likelihoods import gaussian_nll, gaussian_sample
+from jaxgen.vae.objectives import Objective
 
 SHAPE = (3, 2, 1)
 NUM_PIXELS, LATENT_DIM = 6, 2

@@ -10,7 +10,7 @@ from jaxgen.errors import InputError
 from jaxgen.gan import torch_names as gan_names
 from jaxgen.gan.models import Discriminator, Generator
 from jaxgen.interop import torch as interop
-from jaxgen.vae import objectives
+from jaxgen.vae import likelihoods, objectives
 from jaxgen.vae import torch_names as vae_names
 from jaxgen.vae.models import MLPVAE, ConvVAE
 
@@ -96,7 +96,7 @@ def our_gradients(model, variables, inputs):
         if len(outputs) == 1:
             loss = jnp.square(outputs[0] - 1).mean()
         else:
-            kl = objectives.gaussian_kl(outputs[1], outputs[2])
+            kl = likelihoods.gaussian_kl(outputs[1], outputs[2])
             loss = objective_of(model).loss(outputs[0], inputs[0], kl).mean()
         return loss, (outputs, statistics)
 

@@ -200,3 +200,26 @@ def test_a_full_disk_is_named_before_anything_is_written(tmp_path, monkeypatch):
     ):
         checkpoint.save(checkpointer, tmp_path, 3, toy(3))
     assert checkpoint.steps(tmp_path) == []
+
+
+class Longer(NamedTuple):
+    weights: jax.Array
+    step: jax.Array
+    average: jax.Array | None = None
+    collections: tuple[()] | dict[str, jax.Array] = ()
+
+
+def test_a_state_may_have_gained_parts_without_leaves_since(tmp_path):
+    save_all(tmp_path, {3: 0.0})
+    like = Longer(toy(0).weights, toy(0).step, None, {})
+    restored = checkpoint.restore(tmp_path, 3, like)
+    chex.assert_trees_all_equal(restored, like._replace(weights=toy(3).weights, step=toy(3).step))
+    with pytest.raises(InputError, match="does not fit this model"):
+        checkpoint.restore(tmp_path, 3, like._replace(average=jnp.zeros(())))
+
+
+def test_leaves_are_not_mistaken_for_others_of_their_shape(tmp_path):
+    save_all(tmp_path, {3: 0.0})
+    like = {"step": toy(0).step, "other": toy(0).weights}
+    with pytest.raises(InputError, match="does not fit this model"):
+        checkpoint.restore(tmp_path, 3, like)

@@ -10,7 +10,7 @@ import pytest
 
 from jaxgen.gan import Discriminator, Generator, cgan, non_saturating
 from jaxgen.gan import Hypers as GANHypers
-from jaxgen.training import loop
+from jaxgen.training import loop, sharding
 from jaxgen.types import Batch
 from jaxgen.vae import MLPVAE, ConvVAE, Hypers, bernoulli, vae
 
@@ -80,8 +80,11 @@ def test_vmap_over_keys_and_hypers_equals_a_loop():
 
 def test_a_run_that_diverges_is_frozen():
     state, metrics = run("mlp")(jax.random.key(0), Hypers(1e30))
-    assert not np.isfinite(metrics["loss"][0]).all()
-    assert state.step == 0
+    assert np.isfinite(metrics["loss"][0, 0])
+    assert not np.isfinite(metrics["loss"][0, 1])
+    for values in metrics.values():  # of all chunks after the first
+        assert np.isnan(values.ravel()[SHAPE.chunk_steps :]).all()
+    assert state.step == 0 < metrics["loss"].size
     chex.assert_tree_all_finite(jax.device_get(state.network.params))
 
 
@@ -90,10 +93,22 @@ def test_a_chunk_tells_that_its_run_has_diverged():
     keys = loop.split_run_key(jax.random.key(0))
     state = jax.jit(learner.init)(keys.init, Hypers(1e30))
     chunks = loop.fit(loop.trainer(learner.step), state, images(), keys, shape=SHAPE, num_epochs=1)
-    assert [int(chunk.first_not_finite) for chunk in chunks] == [
-        1,
-        1,
-    ]  # the second chunk starts where the first did
+    seen = [(int(chunk.first_not_finite), bool(chunk.has_diverged)) for chunk in chunks]
+    assert seen == [(1, True), (0, True)]  # the first chunk is left unchanged, and the second lost
+
+
+def test_a_chunk_tells_which_members_have_diverged():
+    learner, _ = LEARNERS["mlp"]
+    where = sharding.layout(2, "map")
+    keys = jax.vmap(loop.split_run_key)(jax.random.split(jax.random.key(0), 2))
+    hypers = Hypers(jnp.array([1e30, 1e-2]), jnp.ones(2))
+    state = jax.jit(where.lift(learner.init, (0, 0)))(keys.init, hypers)
+    train = loop.trainer(learner.step, where)
+    chunks = list(loop.fit(train, state, images(), keys, shape=SHAPE, num_epochs=2, layout=where))
+    assert [chunk.has_diverged.tolist() for chunk in chunks] == [[True, False]] * 4
+    assert np.asarray(chunks[-1].state.step).tolist() == [0, 12]
+    assert np.isnan(chunks[-1].metrics["loss"][0]).all()
+    assert np.isfinite(chunks[-1].metrics["loss"][1]).all()
 
 
 def test_the_functions_are_pure():

@@ -1,0 +1,59 @@
+"""Check that a model is a VAE's network, and that it fits an objective."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+from jaxgen.errors import InputError, require_positive
+from jaxgen.networks import check_members, check_updates, final_activation, output_shape
+from jaxgen.vae.models import EncoderDecoder, forward
+
+NUM_IMAGES = 2  # of the traced batch
+
+
+def check_model(model: EncoderDecoder, num_outputs: int) -> None:
+    """Raise an InputError that names what a model lacks, or what disagrees with the objective.
+
+    `num_outputs` is that of the objective. The model is traced in training and in evaluation.
+    """
+    check_members(model, EncoderDecoder)
+    require_positive(image_shape=model.image_shape, latent_dim=model.latent_dim)
+    name, key = type(model).__name__, jax.random.key(0)
+    x = jax.ShapeDtypeStruct((NUM_IMAGES, *model.image_shape), jnp.float32)
+    z = jax.ShapeDtypeStruct((NUM_IMAGES, model.latent_dim), jnp.float32)
+
+    encode = partial(model.apply, train=False, method="encode")
+    variables = jax.eval_shape(partial(model.init, train=False, method="encode"), key, x)
+    moments = output_shape(f"{name}.encode", encode, variables, x)
+    shapes = [moment.shape for moment in jax.tree.leaves(moments)]
+    if shapes != [z.shape] * 2:
+        raise InputError(
+            f"{name}.encode returns {_listed(shapes)} for {NUM_IMAGES} images, and must return "
+            f"mean and log-variance of shape {z.shape}: latent_dim is {model.latent_dim}."
+        )
+    decode = partial(model.apply, train=False, method="decode")
+    variables = jax.eval_shape(partial(model.init, train=False, method="decode"), key, z)
+    output = output_shape(f"{name}.decode", decode, variables, z)
+    height, width, channels = model.image_shape
+    wanted = (NUM_IMAGES, height, width, channels * num_outputs)
+    if output.shape != wanted:
+        raise InputError(
+            f"{name}.decode returns shape {output.shape} for {NUM_IMAGES} latents, and the "
+            f"objective needs {wanted}: {num_outputs} output(s) for each of {channels} channel(s)."
+        )
+    if activation := final_activation(decode, variables, z):
+        raise InputError(
+            f"{name}.decode ends with a {activation}, and the objective applies its own: return "
+            "the values before it."
+        )
+    variables = jax.eval_shape(partial(model.init, train=False, method=forward), key, x, key)
+    collections = [collection for collection in variables if collection != "params"]
+    step = partial(model.apply, train=True, mutable=collections, rngs=key, method=forward)
+    check_updates(name, variables, jax.eval_shape(step, variables, x, key)[1])
+
+
+def _listed(shapes: list[tuple[int, ...]]) -> str:
+    return (
+        "nothing" if not shapes else f"{len(shapes)} array(s) of {' and '.join(map(str, shapes))}"
+    )
