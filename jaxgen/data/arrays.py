@@ -14,7 +14,7 @@ from jaxtyping import Int32, Shaped, UInt8
 
 from jaxgen.batch import make_batch
 from jaxgen.data import idx
-from jaxgen.data.examples import UNLABELLED, Arrays, Examples, Indices
+from jaxgen.data.examples import UNLABELED, Arrays, Examples, Indices
 from jaxgen.data.resize import Preparation, prepare_arrays
 from jaxgen.data.split import digest
 from jaxgen.errors import InputError
@@ -68,9 +68,10 @@ def open_files(path: Path) -> ArrayFiles:
 
     Raises InputError if it has another format, or no images under a known name.
     """
-    if path.suffix == ".npz":
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
         return _open_npz(path)
-    if path.suffix == ".npy":
+    if suffix == ".npy":
         return ArrayFiles((path,), {"train": Split(partial(_load, path), None)}, None)
     if idx.is_idx(path):
         return _open_idx(path)
@@ -89,7 +90,7 @@ def class_labels(
     labels = {split: part.label for split, part in contents.splits.items()}
     given = {split: _flatten(label) for split, label in labels.items() if label is not None}
     if len(given) < len(labels):
-        return UNLABELLED, dict.fromkeys(labels)
+        return UNLABELED, dict.fromkeys(labels)
     for label in given.values():
         if label.ndim != 1 or label.dtype.kind not in "iuU":
             raise InputError(

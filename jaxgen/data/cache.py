@@ -47,12 +47,12 @@ def user_cache_dir() -> Path:
 
 
 def place(folder: Path, name: str, files: Iterable[tuple[str, os.stat_result]]) -> Place:
-    """Return the place of a set in `folder`; `name` stands for all options that it depends on.
+    """Return the place of a set in `folder`; another `name` stands for other options.
 
     The arrays are out of date once the name, size or modification time of a file has changed.
     """
     lines = [f"{file} {stat.st_size} {stat.st_mtime_ns}" for file, stat in files]
-    text = "\0".join([str(VERSION), name, *sorted(lines)])
+    text = "\0".join([str(VERSION), *sorted(lines)])
     fingerprint = hashlib.sha256(text.encode("utf-8", "surrogateescape"))
     elsewhere = hashlib.sha256(os.fsencode(folder.absolute())).hexdigest()[:16]
     paths = folder / FOLDER / name, user_cache_dir() / "data" / elsewhere / name

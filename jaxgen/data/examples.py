@@ -13,7 +13,7 @@ Indices = Int[np.ndarray, "m"]
 Report = Callable[[str, int, int], None]  # what is being done, examples done so far, all examples
 
 CHUNK = 256  # examples in memory at a time
-UNLABELLED = ("unlabelled",)  # the only class of a set without labels
+UNLABELED = ("unlabeled",)  # the only class of a set without labels
 
 
 class Examples(NamedTuple):

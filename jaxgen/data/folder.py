@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Int32
 
 from jaxgen.data.decode import is_image
-from jaxgen.data.examples import UNLABELLED
+from jaxgen.data.examples import UNLABELED
 from jaxgen.errors import InputError
 
 TRAIN = ("train", "training")
@@ -65,7 +65,7 @@ def scan(root: Path) -> Folder:
     if unused:
         used = " and ".join(folder.name for folder in folders.values())
         notice = f"{root}: beside {used}, {', '.join(sorted(unused))} is not used"
-    return Folder(splits, UNLABELLED if names == [""] else tuple(names), notice)
+    return Folder(splits, UNLABELED if names == [""] else tuple(names), notice)
 
 
 def _split_folders(root: Path) -> dict[str, Path] | None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int32
 
-from jaxgen.data.examples import UNLABELLED, Arrays, Examples, Indices
+from jaxgen.data.examples import UNLABELED, Arrays, Examples, Indices
 from jaxgen.data.quiet import quiet
 from jaxgen.data.resize import Preparation, prepare_arrays
 from jaxgen.data.split import digest
@@ -91,7 +91,7 @@ def class_names(folder: Path) -> tuple[str, ...]:
         content = json.loads((folder / "features.json").read_text("utf-8"))
         features = content["featuresDict"]["features"]
         if "label" not in features:
-            return UNLABELLED
+            return UNLABELED
         num_classes = features["label"]["classLabel"]["numClasses"]
         return tuple(str(i) for i in range(int(num_classes)))
     except (OSError, LookupError, TypeError, ValueError) as error:

@@ -28,7 +28,7 @@ class DataSets(NamedTuple):
 
 
 def load_data(options: DataOptions, data_mode: str, console: Console) -> DataSets:
-    """Load both splits; the training images are mapped if they are to be streamed.
+    """Load both splits, whose images are mapped if those to train on are to be streamed.
 
     With `data_mode="auto"` they are streamed if they would fill more than half of a device. Prints
     what the user may not expect of the data.
@@ -45,14 +45,15 @@ def load_data(options: DataOptions, data_mode: str, console: Console) -> DataSet
             manual_dir=options.manual_dir,
             report=report,
         )
-        train = data.read(source, "train", mapped=True, report=report)
-        test = data.read(source, "test", report=report)
+        train, test = (
+            data.read(source, split, mapped=True, report=report) for split in ("train", "test")
+        )
         class_names = data.class_names(source, report)
     is_streamed = data_mode == "stream"
     if data_mode == "auto":
         is_streamed = train.image.nbytes > memory.device_bytes() / 2
     if not is_streamed:
-        train = data.read(source, "train")
+        train, test = (data.read(source, split) for split in ("train", "test"))
     sets = DataSets(source.name, train, test, class_names, is_streamed)
     for line in describe(source, sets):
         console.print(line)

@@ -7,7 +7,7 @@ import numpy as np
 import photos
 import pytest
 from PIL import Image
-from running import RECIPES, assert_bit_identical, refuse, start
+from running import JAXGEN, RECIPES, assert_bit_identical, refuse, start, succeed
 
 from jaxgen import load_run
 from jaxgen.recipes import cgan
@@ -96,8 +96,8 @@ def test_a_vae_needs_no_labels_and_a_cgan_says_that_it_does(tmp_path, capsys):
         "vae", "--dataset", tmp_path / "flat", "--image-size", 16, *VAE, "--epochs", 1,
         "--run-dir", tmp_path / "run",
     )  # fmt: skip
-    assert "of 1 class (unlabelled)" in output
-    assert facts(tmp_path / "run")["class_names"] == ["unlabelled"]
+    assert "of 1 class (unlabeled)" in output
+    assert facts(tmp_path / "run")["class_names"] == ["unlabeled"]
     message = refuse(
         capsys, "cgan", "--dataset", tmp_path / "flat", "--image-size", 16, *CGAN,
         "--run-dir", tmp_path / "none",
@@ -173,3 +173,17 @@ def test_digits_in_color_and_smaller(tmp_path):
     start("vae", *options, *VAE, "--epochs", 0, "--run-dir", run_dir)
     assert facts(run_dir)["image_shape"] == [16, 16, 3]
     assert records.read_metrics(run_dir)[0]["epoch"] == 0
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_readme_in_processes(tmp_path, pictures):
+    succeed(
+        JAXGEN, "train", "vae", "--dataset", "./fruit", "--image-size", 16, *VAE, "--epochs", 1,
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert (tmp_path / "runs" / "vae-1" / "reconstructions.png").is_file()
+    options = ["--dataset", "./fruit", *CGAN, "--epochs", 1]
+    succeed(JAXGEN, "train", "cgan", *options, cwd=tmp_path)
+    succeed(JAXGEN, "sample", "runs/cgan-1", "--num", 30, "--output", "./samples", cwd=tmp_path)
+    found = {path.name: len(list(path.iterdir())) for path in (tmp_path / "samples").iterdir()}
+    assert found == {"apple": 10, "kiwi": 10, "plum": 10}

@@ -75,7 +75,7 @@ def test_an_array_alone_has_no_labels(tmp_path):
         train, test = both(tmp_path / name)
         assert examples_of(train, test) == sorted((i[..., 0].tobytes(), 0) for i in IMAGE)
         assert train.image.shape[1:] == (6, 5, 1)
-        assert names(tmp_path / name) == ("unlabelled",)
+        assert names(tmp_path / name) == ("unlabeled",)
 
 
 def test_labels_of_a_single_column_with_gaps(tmp_path):
@@ -220,12 +220,12 @@ def test_a_folder_of_several_idx_sets(tmp_path):
     assert (len(train.label), len(test.label)) == (20, 10)
 
 
-def test_an_idx_file_alone_is_unlabelled(tmp_path):
+def test_an_idx_file_alone_is_unlabeled(tmp_path):
     path = tmp_path / "faces.idx"
     path.write_bytes(gzip.decompress(idx_format.encode(GREY)))
     train, test = both(path)
     assert len(train.label) + len(test.label) == 30
-    assert names(path) == ("unlabelled",)
+    assert names(path) == ("unlabeled",)
 
 
 def test_idx_of_other_numbers_says_what_to_do(tmp_path):

@@ -152,11 +152,14 @@ def test_cache_of_other_arrays_is_not_read(place, path, arrays, mapped):
         assert (cache.read(place, "train", mapped) is not None) == is_sound
 
 
-def test_cache_of_an_older_set_is_not_read(folder, place, mapped):
+@pytest.mark.parametrize(
+    ("contents", "later"), [(b"RECORDS", 1), (b"more records", 0)], ids=["time", "size"]
+)
+def test_cache_of_an_older_set_is_not_read(folder, place, mapped, contents, later):
     record = folder / "set-train.array_record-00000-of-00001"
     stat = record.stat()
-    record.write_bytes(b"RECORDS")  # of the same size
-    os.utime(record, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
+    record.write_bytes(contents)
+    os.utime(record, ns=(stat.st_atime_ns, stat.st_mtime_ns + later))
     assert cache.read(place_of(folder), "train", mapped) is None
 
 

@@ -51,7 +51,7 @@ def test_images_without_folders_have_no_labels(tmp_path):
     assert len(train.label) + len(test.label) == 20
     assert len(test.label) > 0
     assert not train.label.any()
-    assert names(tmp_path) == ("unlabelled",)
+    assert names(tmp_path) == ("unlabeled",)
 
 
 @pytest.mark.parametrize("test_name", ["test", "val", "Validation", "TEST"])

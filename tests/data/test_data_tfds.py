@@ -117,7 +117,7 @@ def test_a_set_without_labels_has_one_class(tmp_path):
     train, test = both_splits(tmp_path)
     assert len(train.label) + len(test.label) == 5
     assert not train.label.any()
-    assert class_names(find("toy", Preparation(), data_dir=tmp_path)) == ("unlabelled",)
+    assert class_names(find("toy", Preparation(), data_dir=tmp_path)) == ("unlabeled",)
 
 
 def test_colors_become_grey_on_request(tmp_path):
