@@ -2,10 +2,12 @@
 
 * `train/` and `test/` (or `val/`) are the splits; without them, all images are to train on.
 * Within a split, each folder is a class with all images below it. Without folders there is one.
-* Hidden files and folders, and files that are no images, are ignored.
+* Hidden files and folders, and files that are no images, are ignored. Photos that Pillow cannot
+  read, such as .heic, are ignored and counted.
 """
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -13,10 +15,12 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int32
 
-from jaxgen.data.decode import is_image
+from jaxgen.data import decode
 from jaxgen.data.examples import UNLABELED
 from jaxgen.errors import InputError
 
+# Photos that may be read with a plug-in of Pillow, or converted.
+PHOTOS = {".arw", ".cr2", ".dng", ".eps", ".heic", ".heif", ".jxl", ".nef", ".pdf", ".svg"}
 TRAIN = ("train", "training")
 TEST = ("test", "testing", "val", "valid", "validation")  # the first that is there
 
@@ -43,17 +47,32 @@ def scan(root: Path) -> Folder:
 
     Raises InputError if there are none, or if some are in class folders and some are not.
     """
-    folders, unused = _split_folders(root), []
+    folders, notices = _split_folders(root), []
     if folders is None:
         folders = {"train": root}
-    else:
-        unused = [path.name for path in _subfolders(root) if path not in folders.values()]
-    by_class = {split: _by_class(folder) for split, folder in folders.items()}
-    names = sorted({name for classes in by_class.values() for name in classes}, key=_number_first)
+    elif unused := [path.name for path in _subfolders(root) if path not in folders.values()]:
+        used = " and ".join(folder.name for folder in folders.values())
+        notices.append(f"{root}: beside {used}, {', '.join(unused)} is not used")
+    files = {split: _files_by_class(folder) for split, folder in folders.items()}
+    images = {split: _only_images(folders[split], files[split]) for split in folders}
+    kinds = Counter(
+        _kind(file) for split in files.values() for own in split.values() for file in own
+    )
+    names = sorted({name for classes in images.values() for name in classes}, key=_number_first)
     if not names:
-        raise InputError(f"{root} holds no images: {_what_it_holds(root)}.")
+        if not kinds:
+            raise InputError(f"{root} is empty: give a folder of images.")
+        raise InputError(
+            f"{root} holds no images that Pillow reads, only files of the kind "
+            f"{', '.join(sorted(kinds)[:5])}: give a folder of images."
+        )
+    if photos := sorted(kinds.keys() & PHOTOS - decode.extensions()):
+        count = sum(kinds[kind] for kind in photos)
+        notices.append(
+            f"{count} files ({', '.join(photos)}) are left out, since Pillow cannot read them"
+        )
     splits = {}
-    for split, classes in by_class.items():
+    for split, classes in images.items():
         entries = [entry for name in names for entry in classes.get(name, [])]
         sizes = [len(classes.get(name, [])) for name in names]
         splits[split] = Files(
@@ -61,11 +80,7 @@ def scan(root: Path) -> Folder:
             [entry.stat() for entry in entries],
             np.repeat(np.arange(len(names), dtype=np.int32), sizes),
         )
-    notice = ""
-    if unused:
-        used = " and ".join(folder.name for folder in folders.values())
-        notice = f"{root}: beside {used}, {', '.join(sorted(unused))} is not used"
-    return Folder(splits, UNLABELED if names == [""] else tuple(names), notice)
+    return Folder(splits, tuple(name or UNLABELED[0] for name in names), "; ".join(notices))
 
 
 def _split_folders(root: Path) -> dict[str, Path] | None:
@@ -79,28 +94,35 @@ def _split_folders(root: Path) -> dict[str, Path] | None:
     return {"train": train} if train is not None and len(subfolders) == 1 else None
 
 
-def _by_class(folder: Path) -> dict[str, list[os.DirEntry[str]]]:
-    """List the images of each class; the name of the only one is empty if there are no folders."""
-    direct = [entry for entry in _entries(folder) if entry.is_file() and is_image(entry.name)]
-    classes = {path.name: list(_images_below(path, set())) for path in _subfolders(folder)}
-    classes = {name: images for name, images in classes.items() if images}
-    if direct and classes:
+def _files_by_class(folder: Path) -> dict[str, list[os.DirEntry[str]]]:
+    """List all files by class; the name of those that are in no folder is empty."""
+    direct = [entry for entry in _entries(folder) if entry.is_file()]
+    return {"": direct} | {path.name: list(_walk(path, set())) for path in _subfolders(folder)}
+
+
+def _only_images(
+    folder: Path, files: dict[str, list[os.DirEntry[str]]]
+) -> dict[str, list[os.DirEntry[str]]]:
+    """Leave out other files and empty classes. Raises InputError if only some have a class."""
+    images = {name: [f for f in own if decode.is_image(f.name)] for name, own in files.items()}
+    images = {name: own for name, own in images.items() if own}
+    if "" in images and len(images) > 1:
         raise InputError(
-            f"{folder} holds images, such as {direct[0].name}, beside class folders, such as "
-            f"{min(classes)}: move all images into class folders, or none."
+            f"{folder} holds images, such as {images[''][0].name}, beside class folders, such as "
+            f"{min(images.keys() - {''})}: move all images into class folders, or none."
         )
-    return {"": direct} if direct else classes
+    return images
 
 
-def _images_below(folder: Path, parents: set[str]) -> Iterator[os.DirEntry[str]]:
-    """Walk through all images below a folder; links to folders are followed, but not in circles."""
+def _walk(folder: Path, parents: set[str]) -> Iterator[os.DirEntry[str]]:
+    """Walk through all files below a folder; links to folders are followed, but not in circles."""
     real = os.path.realpath(folder)
     if real in parents:
         return
     for entry in _entries(folder):
         if entry.is_dir():
-            yield from _images_below(Path(entry.path), parents | {real})
-        elif entry.is_file() and is_image(entry.name):
+            yield from _walk(Path(entry.path), parents | {real})
+        elif entry.is_file():
             yield entry
 
 
@@ -121,8 +143,5 @@ def _number_first(name: str) -> tuple[bool, int, str]:
     return not is_number, int(name) if is_number else 0, name
 
 
-def _what_it_holds(root: Path) -> str:
-    suffixes = sorted({Path(e.name).suffix or e.name for e in _entries(root) if e.is_file()})
-    if not suffixes:
-        return "it is empty" if not _entries(root) else "neither do the folders in it"
-    return f"it has files of the kind {', '.join(suffixes[:5])}, and Pillow reads none of them"
+def _kind(file: os.DirEntry[str]) -> str:
+    return Path(file.name).suffix.lower() or file.name

@@ -33,9 +33,9 @@ class DataOptions:
     channels: Literal[1, 3] | None = None
     """1: grey, 3: color; None: 1 if all images are grey, otherwise 3."""
     resize: Resize | None = None
-    """Scale the center of each image (crop), the whole image between black bars if it is too large
-    (pad), or the whole image regardless of its shape (stretch). None: crop photos; center images
-    that have one size, such as digits, in black."""
+    """crop: scale the center of each image; pad: center the whole image in black, shrunk if it is
+    too large; stretch: scale the whole image, whatever its shape. None: crop photos; pad sets of
+    one size, such as digits."""
     skip_broken: bool = False
     """Leave out files that cannot be read."""
 

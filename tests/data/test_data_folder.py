@@ -137,6 +137,24 @@ def test_stray_files_are_ignored(tmp_path):
     assert names(tmp_path) == ("cat", "dog")
 
 
+def test_photos_that_cannot_be_read_are_counted(tmp_path):
+    photos.write_classes(tmp_path, cat=5, dog=5)
+    for name in ("cat/a.HEIC", "dog/b.heic", "dog/c.nef", "dog/d.txt"):
+        (tmp_path / name).write_bytes(b"of a camera")
+    notice = find(tmp_path, Preparation(8)).notice
+    assert notice == "3 files (.heic, .nef) are left out, since Pillow cannot read them"
+
+
+def test_a_test_folder_without_classes(tmp_path):
+    """As Kaggle has them."""
+    photos.write_classes(tmp_path / "train", cat=2, dog=2)
+    photos.write(tmp_path / "test", [photos.noise(7)])
+    with pytest.raises(
+        InputError, match=r"has 1 image\(s\) of the class unlabeled to test, but none"
+    ):
+        splits(tmp_path)
+
+
 def test_links_are_followed_but_not_in_circles(tmp_path):
     photos.write_classes(tmp_path / "real", cat=3)
     photos.write_classes(tmp_path / "set", dog=3)
@@ -149,8 +167,11 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
     ("files", "message"),
     [
         ([], "is empty"),
-        (["a.txt", "b.csv"], r"holds no images: it has files of the kind \.csv, \.txt, and Pillow"),
-        (["cats/a.txt"], "holds no images: neither do the folders in it"),
+        (
+            ["a.txt", "b.csv"],
+            r"holds no images that Pillow reads, only files of the kind \.csv, \.txt: give",
+        ),
+        (["cats/a.txt"], r"holds no images that Pillow reads, only files of the kind \.txt: give"),
         (
             ["a.png", "cats/b.png"],
             r"holds images, such as a\.png, beside class folders, such as cats",
