@@ -9,6 +9,7 @@ or a rebuilt cache take its place. Takes about half an hour on two cores.
 
 import dataclasses
 import json
+import shutil
 import tempfile
 import time
 from collections import Counter
@@ -25,13 +26,13 @@ from experiments.faults import openings, processes, subjects, tables, targets
 from experiments.faults.kills import Survival, survive
 from experiments.faults.moments import MOMENTS
 from experiments.faults.openings import Target, Trial
-from experiments.faults.subjects import SUBJECTS
+from experiments.faults.subjects import KILLED, SINGLE, SUBJECTS
 from jaxgen import console
 from jaxgen.errors import InputError
 from jaxgen.runs.environment import environment
 
 KILLS_PER_RUN = 12
-ALTERED_PER_PROCESS = 50  # files altered within this process, for each that is opened by another
+ALTERED_PER_PROCESS = 75  # files altered within this process, for each that is opened by another
 SHARES = {"file of a checkpoint": 8, "manifest": 2}  # of the altered files; 1 for each other target
 
 
@@ -67,7 +68,7 @@ def kill_runs(
         missing = config.kills - sum(len(survival.kills) for survival in survivals)
         if missing <= 0 or time.time() > deadline:
             return
-        subject = SUBJECTS[index % len(SUBJECTS)]
+        subject = KILLED[index % len(KILLED)]
         rng = np.random.default_rng([config.seed, index])
         run_dir = room / f"{subject.name}-{index}"
         reference = references[subject.name]
@@ -76,6 +77,7 @@ def kill_runs(
         for problem in survival.lost + survival.changed:
             screen.print(problem, style="red")
         screen.print(f"{run_dir.name}: {', '.join(kill.moment for kill in survival.kills)}")
+        shutil.rmtree(run_dir, ignore_errors=True)
 
     with ThreadPoolExecutor(config.parallel) as pool:
         list(pool.map(next_run, range(config.kills)))
@@ -108,7 +110,7 @@ def resume_altered(
     config: Config, reference: Path, room: Path, deadline: float, screen: Console
 ) -> list[Trial]:
     """Alter files, and verify, resume and train with them in other processes."""
-    subject = SUBJECTS[0]
+    subject = SINGLE
     number = -(-config.altered // ALTERED_PER_PROCESS)
     stopped = processes.stopped_run(subject, room)
 
@@ -156,10 +158,10 @@ def main(config: Config) -> None:
     with tempfile.TemporaryDirectory() as directory:
         room = Path(directory)
         references = {subject.name: subjects.reference(subject, room) for subject in SUBJECTS}
+        run_dir = references[SINGLE.name]
+        trials = alter_files(config, run_dir, room, deadline, screen)
+        trials += resume_altered(config, run_dir, room, deadline, screen)
         survivals = kill_runs(config, references, room, deadline, screen)
-        run_dir = references[SUBJECTS[0].name]
-        trials = resume_altered(config, run_dir, room, deadline, screen)
-        trials += alter_files(config, run_dir, room, deadline, screen)
     record = {
         "environment": environment(),
         "seed": config.seed,

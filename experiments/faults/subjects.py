@@ -22,11 +22,11 @@ class Subject(NamedTuple):
     num_epochs: int
 
 
-SUBJECTS = (
-    Subject("vae", VAE, 8),
-    Subject("cgan", GAN, 5),
-    Subject("seeds", (*VAE, "--num-seeds", "2"), 6),
-)
+SINGLE = Subject("vae", VAE, 8)
+SEEDS = Subject("seeds", (*VAE, "--num-seeds", "2"), 6)
+CGAN = Subject("cgan", GAN, 3)  # each epoch classifies 10,000 samples
+SUBJECTS = (SINGLE, SEEDS, CGAN)
+KILLED = (SINGLE, SEEDS, SINGLE, CGAN)  # in turn
 
 
 def train(subject: Subject, run_dir: Path) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from running import (
 
 from experiments.faults import subjects
 from experiments.faults.kills import survive
-from experiments.faults.subjects import SUBJECTS
+from experiments.faults.subjects import SINGLE
 from jaxgen.runner import outcome
 from jaxgen.runner.progress import Reporter
 from jaxgen.runs import directory, records
@@ -118,7 +118,7 @@ def test_a_process_in_training_refuses_another_and_stops_on_a_signal(tmp_path):
 def test_runs_survive_kills_at_random_moments(tmp_path, num_kills):
     """Those of saving, of records and of pictures among them."""
     (tmp_path / "cache").symlink_to(os.environ["XDG_CACHE_HOME"])
-    subject, kills = SUBJECTS[0], []
+    subject, kills = SINGLE, []
     recipe, *options = subjects.train(subject, tmp_path / "reference")[2:]
     start(recipe, *options)
     rng = np.random.default_rng(0)
