@@ -25,10 +25,10 @@ Images = Float[np.ndarray, "n h w c"]  # as the model sees them
 Latents = Float[np.ndarray, "n d"]
 
 METRICS_BATCH = 500
-WEIGHTS_BATCH = 50  # images
-CHUNK_SIZE = 50  # latent samples of each of these images in memory at a time
-ANNEALED_BATCH = 25
-NUM_LEAPFROG = 5
+WEIGHTS_BATCH = 25  # images
+CHUNK_SIZE = 10  # latent samples of each of these images in memory at a time
+ANNEALED_BATCH = 50
+NUM_LEAPFROG = 10  # as Wu et al. do
 
 
 class Keys(NamedTuple):
