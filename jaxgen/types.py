@@ -95,8 +95,6 @@ class Learner(Generic[StateT, HypersT]):
     num_classes: int | None = None
     """The number of classes of a conditional model, whose labels are from 0 to num_classes - 1;
     None: labels are ignored."""
-    bits_per_dim: Callable[[Float[Array, "..."]], Float[Array, "..."]] | None = None
-    """Convert -log p(x) in nats to bits per 8-bit value, if p is a likelihood of such values."""
 
 
 class TrainState(train_state.TrainState):

@@ -27,6 +27,8 @@ class Config:
     """Widths of the hidden layers; None: 32 64 128 256 512 (conv), 512 512 (mlp)."""
     latent_dim: int | None = None
     """Size of the latent space; None: 128 (conv), 32 (mlp)."""
+    activation: Literal["relu", "tanh"] = "relu"
+    """Activation of the MLP's hidden layers."""
 
     objective: (
         Literal[
@@ -69,6 +71,8 @@ class Config:
         require_not_negative(
             **{"--kl-weight": self.kl_weight, "--kl-warmup-epochs": self.kl_warmup_epochs}
         )
+        if self.model == "conv" and self.activation != "relu":
+            raise InputError(f"--activation {self.activation} needs --model mlp.")
         if not 0 <= self.final_learning_rate <= 1:
             raise InputError(
                 f"--final-learning-rate must be from 0 to 1, but is {self.final_learning_rate}."
@@ -115,7 +119,8 @@ def make_model(config: Config, facts: Facts) -> ConvVAE | MLPVAE:
     """Create the network."""
     objective = make_objective(config, facts)
     sizes = {"hidden_dims": config.hidden_dims, "latent_dim": config.latent_dim}
-    return {"conv": ConvVAE, "mlp": MLPVAE}[config.model](
+    make = {"conv": ConvVAE, "mlp": partial(MLPVAE, activation=config.activation)}[config.model]
+    return make(
         image_shape=facts.image_shape,
         num_outputs=objective.num_outputs if isinstance(objective, objectives.Objective) else 1,
         **{name: value for name, value in sizes.items() if value is not None},

@@ -7,7 +7,7 @@ remain float32.
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -162,9 +162,10 @@ class ConvVAE(nn.Module):
 
 
 class MLPVAE(nn.Module):
-    """The course's MLP (sec. 1): hidden ReLU layers, then mean and log-variance in parallel.
+    """The course's MLP (sec. 1): hidden layers, then mean and log-variance in parallel.
 
-    The decoder's hidden layers mirror the encoder's.
+    The decoder's hidden layers mirror the encoder's. The course's activation is ReLU, that of Burda
+    et al. 2016 tanh.
     """
 
     image_shape: tuple[int, int, int] = (32, 32, 1)
@@ -172,6 +173,7 @@ class MLPVAE(nn.Module):
     hidden_dims: tuple[int, ...] = (512, 512)
     num_outputs: int = 1
     dtype: Dtype | None = None
+    activation: Literal["relu", "tanh"] = "relu"
 
     def setup(self) -> None:
         require_positive(hidden_dims=self.hidden_dims, latent_dim=self.latent_dim)
@@ -186,13 +188,13 @@ class MLPVAE(nn.Module):
         self, x: Float[Array, "b h w c"], *, train: bool
     ) -> tuple[Float[Array, "b d"], Float[Array, "b d"]]:
         """Compute mean and log-variance of q(z | x)."""
-        x = _relu_layers(self.encoder, x.reshape(x.shape[0], -1))
+        x = self._apply_hidden(self.encoder, x.reshape(x.shape[0], -1))
         return at_least_float32(self.fc_mean(x)), at_least_float32(self.fc_logvar(x))
 
     def decode(self, z: Float[Array, "b d"], *, train: bool) -> Float[Array, "b h w o"]:
         """Compute the raw outputs of p(x | z), without the course's sigmoid."""
         height, width, channels = self.image_shape
-        x = at_least_float32(self.final(_relu_layers(self.decoder, z)))
+        x = at_least_float32(self.final(self._apply_hidden(self.decoder, z)))
         return x.reshape(-1, height, width, channels * self.num_outputs)
 
     def __call__(
@@ -201,13 +203,15 @@ class MLPVAE(nn.Module):
         """Encode, sample and decode; `train` has no effect on an MLP."""
         return forward(self, x, key, train=train, num_samples=num_samples)
 
+    def _apply_hidden(
+        self, layers: Sequence[nn.Dense], x: Float[Array, "b _"]
+    ) -> Float[Array, "b _"]:
+        activate = {"relu": nn.relu, "tanh": nn.tanh}[self.activation]
+        for layer in layers:
+            x = activate(layer(x))
+        return x
+
 
 def _batch_norm(dtype: Dtype | None) -> nn.BatchNorm:
     """Create a BatchNorm with PyTorch's defaults: its momentum of 0.1 is 0.9 in Flax."""
     return nn.BatchNorm(momentum=0.9, epsilon=1e-5, dtype=dtype)
-
-
-def _relu_layers(layers: Sequence[nn.Dense], x: Float[Array, "b _"]) -> Float[Array, "b _"]:
-    for layer in layers:
-        x = nn.relu(layer(x))
-    return x

@@ -2,6 +2,7 @@
 
 import pytest
 
+from jaxgen.errors import InputError
 from jaxgen.recipes import vae
 
 
@@ -16,3 +17,9 @@ def test_a_kl_of_nearly_zero_is_a_collapse(kl, collapsed):
 
 def test_before_the_first_update_there_is_none():
     assert vae.warn({"test/kl_nats": 0.0}, {}) == ""
+
+
+def test_the_activation_is_that_of_an_mlp():
+    with pytest.raises(InputError, match="--activation tanh needs --model mlp"):
+        vae.Config(activation="tanh")
+    assert vae.Config(model="mlp", activation="tanh").activation == "tanh"

@@ -99,6 +99,21 @@ def test_the_forward_pass_is_its_parts_composed(model):
     assert_allclose(out.output[0], output, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("activation", "function"), [("relu", lambda x: np.maximum(x, 0)), ("tanh", np.tanh)]
+)
+def test_the_hidden_layers_of_an_mlp_have_the_activation_asked_for(activation, function):
+    model = MLPVAE((2, 2, 1), 3, (4, 5), activation=activation)
+    variables, z = init(model), np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
+    layers = jax.tree.map(np.asarray, variables["params"])
+    x = z
+    for name in ("decoder_0", "decoder_1"):
+        x = function(x @ layers[name]["kernel"] + layers[name]["bias"])
+    expected = x @ layers["final"]["kernel"] + layers["final"]["bias"]
+    actual = apply(model, variables, z, train=False, method="decode")
+    assert_allclose(actual.reshape(6, 4), expected, rtol=1e-5, atol=1e-6)
+
+
 def test_reparameterized_samples_have_the_mean_and_variance_asked_for():
     mean, logvar = jnp.float32([[-3.0, 2.0]]), jnp.float32([[1.0, -4.0]])
     z = reparameterize(jax.random.key(0), mean, logvar, 100_000)
