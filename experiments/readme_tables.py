@@ -20,6 +20,7 @@ from experiments.benchmark.tables import (
     population_table,
     stream_table,
 )
+from experiments.faults.tables import faults_table
 
 SCORES = (
     ("test/recognized", ".1%", "{} of samples recognized"),
@@ -149,6 +150,7 @@ TABLES = {
     "benchmark": benchmark_table,
     "population": population_table,
     "stream": stream_table,
+    "faults": faults_table,
     "folder": folder_table,
 }
 START = "<!-- table: "

@@ -17,6 +17,7 @@ import shutil
 from pathlib import Path
 
 from jaxgen.errors import InputError
+from jaxgen.runs import lock
 
 GLOB_CHARACTERS = "[]*?"
 MAX_PATH_BYTES = 3800  # of the 4096 that Linux allows; Orbax adds names of its own
@@ -111,10 +112,14 @@ def check_free(run_dir: Path, *, overwrite: bool) -> None:
 
 
 def create(run_dir: Path, *, overwrite: bool) -> None:
-    """Create an empty run directory. Raises InputError as `check_free` does."""
+    """Create an empty run directory.
+
+    Raises InputError as `check_free` does, and if a process is writing to the run to be deleted.
+    """
     check_free(run_dir, overwrite=overwrite)
     if run_dir.exists():
-        shutil.rmtree(run_dir)
+        with lock.hold(run_dir):
+            shutil.rmtree(run_dir)
     try:
         run_dir.mkdir(parents=True)
     except FileExistsError:

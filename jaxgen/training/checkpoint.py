@@ -11,7 +11,7 @@ import json
 import logging
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -132,7 +132,8 @@ def damage(directory: Path, step: int) -> str:
 def find_step(directory: Path, choice: CheckpointChoice, mode: Mode) -> tuple[int, list[Damaged]]:
     """Find the step of the latest, the best or a given checkpoint; also return damaged ones.
 
-    Raises InputError if there is none that can be used. Deletes nothing.
+    If none has a score, the latest is the best. Raises InputError if there is none that can be
+    used. Deletes nothing.
     """
     available = steps(directory)
     if not available:
@@ -152,8 +153,8 @@ def find_step(directory: Path, choice: CheckpointChoice, mode: Mode) -> tuple[in
             f"{'; '.join(reason for _, reason in damaged)}."
         )
     if choice == "best":
-        scores = {step: _score(directory, step) for step in sound}
-        return (min if mode == "min" else max)(sound, key=scores.__getitem__), damaged
+        best = _best(directory, sound, mode)
+        return sound[-1] if best is None else best, damaged
     return sound[-1], [d for d in damaged if d.step > sound[-1]]
 
 
@@ -192,15 +193,18 @@ def _prune(directory: Path, mode: Mode) -> None:
     States without a manifest are deleted, too: their writing was interrupted.
     """
     committed = steps(directory)
-    scores = {step: _score(directory, step) for step in committed}
-    finite = [step for step in committed if np.isfinite(scores[step])]
-    best = (min if mode == "min" else max)(finite, key=scores.__getitem__, default=None)
-    kept = {*committed[-NUM_LATEST:], best}
+    kept = {*committed[-NUM_LATEST:], _best(directory, committed, mode)}
     for step in set(committed) - kept:
         _manifest_path(directory, step).unlink()
     for path in directory.iterdir():
         if path.is_dir() and path.name not in map(str, kept):
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _best(directory: Path, among: Sequence[int], mode: Mode) -> int | None:
+    """Find the checkpoint with the best score; None if none has a finite one."""
+    scores = {step: score for step in among if np.isfinite(score := _score(directory, step))}
+    return (min if mode == "min" else max)(scores, key=scores.__getitem__, default=None)
 
 
 def _state_path(directory: Path, step: int) -> Path:

@@ -52,6 +52,15 @@ def test_a_checkpoint_without_a_score_is_not_the_best(tmp_path):
     assert checkpoint.find_step(tmp_path, "best", "min")[0] == 10
 
 
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_a_checkpoint_without_a_score_is_best_only_among_others_without(tmp_path, mode: Mode):
+    save_all(tmp_path, {10: float("nan"), 20: float("nan")})
+    assert checkpoint.find_step(tmp_path, "best", mode)[0] == 20
+    save_all(tmp_path, {30: 5.0})
+    assert checkpoint.steps(tmp_path) == [20, 30]
+    assert checkpoint.find_step(tmp_path, "best", mode)[0] == 30
+
+
 def test_a_state_is_restored_bit_for_bit(tmp_path):
     save_all(tmp_path, {3: 0.0, 7: 1.0})
     restored = checkpoint.restore(tmp_path, 7, toy(0))
