@@ -92,6 +92,12 @@ class Learner(Generic[StateT, HypersT]):
     """x ~ p(x | z)."""
     bits_per_dim: Callable[[Float[Array, "..."]], Float[Array, "..."]] | None = None
     """Convert -log p(x) in nats to bits per 8-bit value, if p is a likelihood of such values."""
+    generate_mixture: (
+        Callable[[StateT, Float[Array, "n k"], Float[Array, "n d"]], UnitImages] | None
+    ) = None
+    """Images between classes, which `generate` takes as labels, from the weight of each class."""
+    latent_dim: int | None = None
+    """The size of the latents that `generate` takes."""
     num_classes: int | None = None
     """The number of classes of a conditional model, whose labels are from 0 to num_classes - 1;
     None: labels are ignored."""

@@ -7,7 +7,7 @@ from typing import Annotated
 import tyro
 
 from jaxgen.commands.arguments import RecipeModule, RunDir, load
-from jaxgen.runner import recorded
+from jaxgen.runner import epochs, recorded
 from jaxgen.runner.epochs import Totals, score
 from jaxgen.runs import directory, environment, records
 from jaxgen.types import CheckpointChoice
@@ -54,5 +54,7 @@ def extract(
         commit(checkpointer, path, run.step, metric, run.recipe.mode, extra)
     if run.metrics:
         records.write_result(new_dir)
-        curves.curves(new_dir / "curves.png", run.metrics, run.recipe.panels)
+        best_epoch = epochs.best_epoch(run.metrics, best, run.recipe.mode)
+        path = new_dir / "curves.png"
+        curves.curves(path, run.metrics, run.recipe.panels, best_epoch=best_epoch)
     print(f"member {index} as a run of its own, after {run.step} steps: {new_dir}")

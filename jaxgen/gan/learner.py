@@ -10,9 +10,9 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from jaxgen.errors import InputError, require_positive
 from jaxgen.gan.check import check_networks
-from jaxgen.gan.models import DiscriminatorNetwork, GeneratorNetwork
+from jaxgen.gan.models import DiscriminatorNetwork, Generator, GeneratorNetwork
 from jaxgen.gan.objectives import Logits, Objective, Penalty
-from jaxgen.gan.sampling import evaluate, generate, random_inputs, sample
+from jaxgen.gan.sampling import evaluate, generate, generate_mixture, random_inputs, sample
 from jaxgen.gan.state import GAN, GANState, Hypers
 from jaxgen.networks import check_image_shape
 from jaxgen.pixels import to_symmetric
@@ -90,6 +90,10 @@ def cgan(
         evaluate=partial(evaluate, gan),
         generate=partial(generate, gan),
         sample=partial(sample, gan),
+        generate_mixture=(
+            partial(generate_mixture, gan) if isinstance(generator, Generator) else None
+        ),
+        latent_dim=generator.latent_dim,
         num_classes=generator.num_classes,
     )
 

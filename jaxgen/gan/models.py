@@ -100,11 +100,16 @@ class Generator(nn.Module):
 
     @nn.compact
     def __call__(
-        self, noise: Float[Array, "n d"], labels: Labels, *, train: bool
+        self, noise: Float[Array, "n d"], labels: Labels | Float[Array, "n k"], *, train: bool
     ) -> SymmetricImages:
-        """Generate images; `train` normalizes by the batch and updates the running averages."""
+        """Generate images; `train` normalizes by the batch and updates the running averages.
+
+        Instead of labels, there may be weights of all classes, which mix their embeddings.
+        """
         require_positive(hidden_dims=self.hidden_dims)
-        x = jnp.concatenate([_embed(self.num_classes, self.dtype)(labels), noise], axis=-1)
+        embed = _embed(self.num_classes, self.dtype)
+        embedding = embed(labels) if labels.ndim == 1 else labels @ embed.embedding
+        x = jnp.concatenate([embedding, noise], axis=-1)
         for i, dim in enumerate(self.hidden_dims):
             x = _dense(dim, self.dtype)(x)
             if i > 0:

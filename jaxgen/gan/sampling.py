@@ -36,13 +36,22 @@ def generate(gan: GAN, state: GANState, labels: Labels, z: Float[Array, "n d"]) 
     return symmetric_to_unit(_draw(gan, state, z, labels))
 
 
+def generate_mixture(
+    gan: GAN, state: GANState, weights: Float[Array, "n k"], z: Float[Array, "n d"]
+) -> UnitImages:
+    """Generate images whose class embeddings are weighted means of those of the classes."""
+    return symmetric_to_unit(_draw(gan, state, z, weights))
+
+
 def sample(gan: GAN, state: GANState, labels: Labels, key: Key[Array, ""]) -> UnitImages:
     """Draw an image for each label."""
     noise = jax.random.normal(key, (labels.shape[0], gan.generator.latent_dim))
     return generate(gan, state, labels, noise)
 
 
-def _draw(gan: GAN, state: GANState, noise: Float[Array, "n d"], label: Labels) -> SymmetricImages:
+def _draw(
+    gan: GAN, state: GANState, noise: Float[Array, "n d"], label: Labels | Float[Array, "n k"]
+) -> SymmetricImages:
     average = {} if gan.ema_decay is None else state.ema
     variables = {**state.generator.variables, **average}
     if gan.sample_statistics == "running":
@@ -51,6 +60,8 @@ def _draw(gan: GAN, state: GANState, noise: Float[Array, "n d"], label: Labels) 
     if num_images < NUM_TOGETHER:  # the statistics of one image would erase it
         other_noise, other_label = _other_inputs(gan, NUM_TOGETHER - num_images)
         noise = jnp.concatenate([noise, other_noise])
+        if label.ndim == 2:
+            other_label = jax.nn.one_hot(other_label, gan.generator.num_classes)
         label = jnp.concatenate([label, other_label])
     mutable = state.generator.mutable  # and the updates are not used
     image, _ = gan.generator.apply(variables, noise, label, train=True, mutable=mutable)

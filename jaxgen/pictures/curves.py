@@ -17,12 +17,14 @@ def curves(
     records: Sequence[Record],
     panels: Mapping[str, Sequence[str]],
     groups: Mapping[str, list[int]] = MappingProxyType({}),
+    best_epoch: int | None = None,
 ) -> None:
     """Plot metrics against epochs: a panel per title, a line per key.
 
     A record without a key, or with null, leaves a gap. If the records of a population hold lists,
     with one value per member, each member gets a thin line, and each of the named `groups` of
-    members a thick line for its mean, in a band of one standard deviation.
+    members a thick line for its mean, in a band of one standard deviation. A vertical line marks
+    the best epoch.
     """
     figure = Figure(figsize=(5 * len(panels), 3.5), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
@@ -36,6 +38,9 @@ def curves(
                     _band(ax, epochs, members[:, group], f"{key} {name}")
             else:
                 ax.plot(epochs, values, marker=".", label=key)
+        if best_epoch is not None:
+            name = f"best epoch, {best_epoch}"
+            ax.axvline(best_epoch, color="0.4", linestyle="--", linewidth=1, label=name)
         ax.set(title=title, xlabel="epoch")
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.grid(alpha=0.3)

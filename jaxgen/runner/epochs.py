@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -130,6 +130,13 @@ DIVERGED = (
 def score(record: Record, metric: str) -> float:
     """Return a metric of a record; for a population, its mean."""
     return record["summary"][metric]["mean"] if "summary" in record else record[metric]
+
+
+def best_epoch(records: Sequence[Record], metric: str, mode: Mode) -> int | None:
+    """Return the epoch with the best finite score; None if there is none."""
+    scores = [x if (x := score(record, metric)) is not None else np.nan for record in records]
+    best = best_member(np.array(scores, float), mode)
+    return None if best is None else records[best]["epoch"]
 
 
 def member_record(record: Record, member: int) -> Record:

@@ -5,6 +5,7 @@ from pathlib import Path
 from rich.console import Console
 
 from jaxgen.pictures import grids
+from jaxgen.runner import epochs
 from jaxgen.runner.setup import Setup
 from jaxgen.runner.sweep import settings
 from jaxgen.runner.tables import members_table
@@ -19,7 +20,8 @@ def finish(setup: Setup, run_dir: Path, console: Console) -> None:
     history = records.read_metrics(run_dir)
     last = history[-1]
     groups = settings(options) if setup.is_population else {}
-    curves.curves(run_dir / "curves.png", history, recipe.panels, groups)
+    best_epoch = epochs.best_epoch(history, recipe.best, recipe.mode)
+    curves.curves(run_dir / "curves.png", history, recipe.panels, groups, best_epoch)
     for place in directory.picture_directories(run_dir, setup.layout.num_members):
         pictures = (directory.samples_path(place, record["epoch"]) for record in history)
         grids.animate(place / "training.gif", [path for path in pictures if path.exists()])

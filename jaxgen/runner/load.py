@@ -98,6 +98,17 @@ class Run:
         labels = [0] * len(z) if labels is None else labels
         return self._call(self.learner.generate, np.array(labels, np.int32), np.asarray(z))
 
+    def generate_mixture(
+        self, weights: Float[np.ndarray, "n k"], z: Float[np.ndarray, "n d"]
+    ) -> Images:
+        """Generate images between classes, from the weight of each class.
+
+        Raises InputError if the model has no classes that can be mixed.
+        """
+        if self.learner.generate_mixture is None:
+            raise InputError(f"The model of {self.path} draws nothing between classes.")
+        return self._call(self.learner.generate_mixture, np.asarray(weights), np.asarray(z))
+
     def reconstruct(self, images: AnyArray, *, seed: int = 0) -> Images:
         """Encode and decode uint8 images [n, h, w, c].
 

@@ -226,5 +226,6 @@ def vae(
         log_weights=log_weights,
         log_joint=log_joint,
         simulate=simulate,
+        latent_dim=model.latent_dim,
         bits_per_dim=None if fixed.level is None else to_bits,
     )

@@ -114,3 +114,17 @@ def test_evaluate():
     chex.assert_trees_all_equal(
         result, learner.evaluate(state._replace(generator=raw), batch(), KEY)
     )
+
+
+@pytest.mark.parametrize("statistics", ["running", "batch"])
+def test_a_mixture_of_one_class_is_that_class(statistics):
+    learner = tiny_cgan(objective=objectives.least_squares(), sample_statistics=statistics)
+    assert learner.generate_mixture is not None
+    state = build("plain").init(KEY, Hypers())
+    noise, labels = jax.random.normal(KEY, (6, 3)), jnp.arange(6) % 4
+    assert learner.latent_dim == noise.shape[1]
+    weights = jax.nn.one_hot(labels, 4)
+    expected = learner.generate(state, labels, noise)
+    np.testing.assert_allclose(learner.generate_mixture(state, weights, noise), expected, atol=1e-6)
+    halfway = learner.generate_mixture(state, (weights + weights[::-1]) / 2, noise)
+    assert np.abs(np.asarray(halfway - expected)).max() > 1e-3

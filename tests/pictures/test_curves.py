@@ -114,3 +114,11 @@ def test_throughput_has_a_line_with_error_bars_for_each_name(figures, tmp_path):
     assert_allclose(median.get_xydata(), [(1, 10), (4, 20)])
     assert_allclose(bars[0].get_segments(), [[(1, 8), (1, 13)], [(4, 15), (4, 21)]])
     assert left.get_ylim()[0] == 0
+
+
+def test_the_best_epoch_is_marked_in_every_panel(figures, tmp_path):
+    records = [{"epoch": epoch, "a": 1.0, "b": 2.0} for epoch in range(1, 6)]
+    curves.curves(tmp_path / "c.png", records, {"A": ["a"], "B": ["b"]}, best_epoch=4)
+    for ax in figures[0].axes:
+        assert labels(ax)[-1] == "best epoch, 4"
+        assert_allclose(ax.lines[-1].get_xdata(), [4, 4])

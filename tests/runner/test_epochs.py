@@ -6,6 +6,7 @@ import pytest
 from jaxgen.errors import InputError
 from jaxgen.runner.epochs import (
     Totals,
+    best_epoch,
     diverged_before,
     make_record,
     member_record,
@@ -91,3 +92,14 @@ def test_a_metric_that_is_finite_for_nobody_stops_the_run():
         make_record(1, 10, Totals(), test, {1: 5}, SCORE, "min")
     test["kl"] = np.array([1.0, np.inf])
     assert make_record(1, 10, Totals(), test, {1: 5}, SCORE, "min")["test/kl"] == [1.0, None]
+
+
+@pytest.mark.parametrize(("mode", "epoch"), [("min", 3), ("max", 2)])
+def test_the_best_epoch_has_the_best_score(mode, epoch):
+    single = [{"epoch": n, "a": value} for n, value in enumerate([2.0, 5.0, 1.0, 3.0], start=1)]
+    population = [
+        {"epoch": record["epoch"], "a": [], "summary": {"a": {"mean": record["a"]}}}
+        for record in single
+    ]
+    assert best_epoch(single, "a", mode) == best_epoch(population, "a", mode) == epoch
+    assert best_epoch([], "a", mode) is None
