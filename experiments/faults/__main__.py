@@ -87,11 +87,12 @@ def kill_runs(
 def alter_files(
     config: Config, run_dir: Path, room: Path, deadline: float, screen: Console
 ) -> list[Trial]:
-    """Alter files one after the other, and open them in this process."""
+    """Alter files of a copy of a run one after the other, and open them in this process."""
     rng = np.random.default_rng([config.seed, config.kills])
     (room / "opened").mkdir()
+    shutil.copytree(run_dir, room / "opened" / "run")
     known: list[Target] = [
-        *targets.run_targets(run_dir),
+        *targets.run_targets(room / "opened" / "run"),
         *targets.cache_targets(room / "opened"),
         *targets.weight_targets(room / "opened"),
     ]
@@ -159,9 +160,11 @@ def main(config: Config) -> None:
         room = Path(directory)
         references = {subject.name: subjects.reference(subject, room) for subject in SUBJECTS}
         run_dir = references[SINGLE.name]
-        trials = alter_files(config, run_dir, room, deadline, screen)
-        trials += resume_altered(config, run_dir, room, deadline, screen)
-        survivals = kill_runs(config, references, room, deadline, screen)
+        with ThreadPoolExecutor(1) as pool:
+            altered = pool.submit(alter_files, config, run_dir, room, deadline, screen)
+            trials = resume_altered(config, run_dir, room, deadline, screen)
+            survivals = kill_runs(config, references, room, deadline, screen)
+            trials += altered.result()
     record = {
         "environment": environment(),
         "seed": config.seed,

@@ -24,7 +24,7 @@ SECONDS: dict[Moment, float] = {
     "finish": 1.5,
 }
 EARLY: tuple[Moment, Moment] = ("before the first checkpoint", "starting again")
-POLL_SECONDS = 0.001
+POLL_SECONDS = 0.004
 LONGEST_SECONDS = 120.0
 
 

@@ -53,7 +53,8 @@ def attempt(target: Target, rng: np.random.Generator) -> Trial:
             outcome, detail = "lost", f"{type(error).__name__}: {error}"
         if deleted := before - set(path.parent.iterdir()):
             outcome, detail = "lost", f"deleted {sorted(deleted)}"
-    if outcome in ("earlier checkpoint", "incomplete") and not caught:
+    is_named = any(str(path) in str(warning.message) for warning in caught)
+    if outcome in ("earlier checkpoint", "incomplete") and not is_named:
         outcome, detail = "changed", f"{outcome} without a notice"
     return Trial(target.name, way, outcome, f"{path} {way}: {detail}" if detail else "")
 

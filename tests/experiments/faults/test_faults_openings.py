@@ -77,7 +77,7 @@ def test_what_is_replaced_without_a_word_is_a_silent_change(path, kind):
     assert outcome(path, lambda path: (kind, "")).outcome == "changed"
 
     def warn(path):
-        warnings.warn("the one before is used", stacklevel=1)
+        warnings.warn(f"{path} is altered: the one before is used", stacklevel=1)
         return kind, ""
 
     assert outcome(path, warn).outcome == kind
