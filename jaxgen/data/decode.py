@@ -8,8 +8,8 @@
 """
 
 import io
+import os
 from functools import cache
-from pathlib import PurePath
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
@@ -41,8 +41,7 @@ def extensions() -> frozenset[str]:
 
 def is_image(name: str) -> bool:
     """Tell from its name whether a file is an image; hidden files are not."""
-    path = PurePath(name)
-    return not path.name.startswith(".") and path.suffix.lower() in extensions()
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in extensions()
 
 
 def is_grey(contents: bytes) -> bool:

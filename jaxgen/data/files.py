@@ -5,7 +5,6 @@ import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -40,7 +39,7 @@ def examples(files: Files, preparation: Preparation, skip_broken: bool) -> Examp
     return Examples(len(files.paths), read, identify)
 
 
-def num_channels(paths: Sequence[Path], report: Report) -> Literal[1, 3]:
+def num_channels(paths: Sequence[str], report: Report) -> Literal[1, 3]:
     """Return 1 if all images are grey, otherwise 3. Broken files do not count."""
     for start in range(0, len(paths), CHUNK):
         if not all(_in_parallel(_is_grey, paths[start : start + CHUNK])):
@@ -50,10 +49,10 @@ def num_channels(paths: Sequence[Path], report: Report) -> Literal[1, 3]:
 
 
 def _decode(
-    path: Path, preparation: Preparation, skip_broken: bool
+    path: str, preparation: Preparation, skip_broken: bool
 ) -> UInt8[np.ndarray, "h w c"] | None:
     try:
-        return prepare_file(path.read_bytes(), preparation)
+        return prepare_file(_contents(path), preparation)
     except Exception as error:  # Pillow raises almost any of them for a broken file
         if skip_broken:
             return None
@@ -63,21 +62,26 @@ def _decode(
         ) from error
 
 
-def _is_grey(path: Path) -> bool:
+def _is_grey(path: str) -> bool:
     try:
-        return is_grey(path.read_bytes())
+        return is_grey(_contents(path))
     except Exception:  # decoding tells more about it
         return True
 
 
-def _identify(path: Path) -> bytes:
+def _identify(path: str) -> bytes:
     try:
-        return digest(path.read_bytes())
+        return digest(_contents(path))
     except OSError:
         return digest(b"")
 
 
-def _in_parallel(function: Callable[[Path], T], paths: Sequence[Path]) -> list[T]:
+def _contents(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _in_parallel(function: Callable[[str], T], paths: Sequence[str]) -> list[T]:
     """Map a function over files in threads, since Pillow decodes without Python's lock."""
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
         warnings.simplefilter("ignore")  # Pillow's, about images that it does decode

@@ -28,8 +28,7 @@ TEST = ("test", "testing", "val", "valid", "validation")  # the first that is th
 class Files(NamedTuple):
     """The images of a split."""
 
-    paths: list[Path]
-    stats: list[os.stat_result]
+    paths: list[str]
     label: Int32[np.ndarray, "n"]
 
 
@@ -76,8 +75,7 @@ def scan(root: Path) -> Folder:
         entries = [entry for name in names for entry in classes.get(name, [])]
         sizes = [len(classes.get(name, [])) for name in names]
         splits[split] = Files(
-            [Path(entry.path) for entry in entries],
-            [entry.stat() for entry in entries],
+            [entry.path for entry in entries],
             np.repeat(np.arange(len(names), dtype=np.int32), sizes),
         )
     return Folder(splits, tuple(name or UNLABELED[0] for name in names), "; ".join(notices))
@@ -144,4 +142,4 @@ def _number_first(name: str) -> tuple[bool, int, str]:
 
 
 def _kind(file: os.DirEntry[str]) -> str:
-    return Path(file.name).suffix.lower() or file.name
+    return os.path.splitext(file.name)[1].lower() or file.name

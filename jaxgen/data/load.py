@@ -1,5 +1,6 @@
 """Load a data set by its name or from a path."""
 
+import os
 from functools import cache as once
 from functools import partial
 from pathlib import Path
@@ -119,7 +120,6 @@ def _find_in_folder(
         return _find_in_files(idx_images[0], preparation)
     found = folder.scan(path)
     paths = [file for part in found.splits.values() for file in part.paths]
-    stats = [stat for part in found.splits.values() for stat in part.stats]
 
     @once
     def settled() -> Preparation:
@@ -136,7 +136,7 @@ def _find_in_folder(
         cache.place(
             path,
             preparation.describe() + ("-sound" if skip_broken else ""),
-            zip((str(file.relative_to(path)) for file in paths), stats, strict=True),
+            ((file.removeprefix(str(path)), os.stat(file)) for file in paths),
         ),
         num_files=len(paths),
         notice=found.notice,

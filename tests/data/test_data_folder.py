@@ -203,8 +203,10 @@ def test_grey_images_have_one_channel_until_one_is_colored(tmp_path, monkeypatch
     assert load(tmp_path, "train", image_size=8, channels=1).image.shape[1:] == (8, 8, 1)
 
 
-def test_images_of_several_sizes_need_a_size(tmp_path, monkeypatch):
-    monkeypatch.setattr(examples, "CHUNK", 2)  # within a chunk, and from one to the next
+@pytest.mark.parametrize("chunk", [1, 100])
+def test_images_of_several_sizes_need_a_size(tmp_path, monkeypatch, chunk):
+    """Within a chunk, and from one to the next."""
+    monkeypatch.setattr(examples, "CHUNK", chunk)
     photos.write(tmp_path, [photos.noise(i, 10 + i // 5) for i in range(10)])
     with pytest.raises(InputError, match=r"have several sizes, .*--image-size, or .* image_size"):
         load(tmp_path, "train")
