@@ -22,8 +22,7 @@ SEEDS = {"train": 1, "test": 2}
 BACKGROUND = 0.1  # gray value
 SATURATION, VALUE = 0.75, 0.95  # of the color
 RADII = (0.2, 0.42)  # smallest and largest, as shares of the image's side
-# The angle after which a shape looks the same.
-PERIODS = tuple(2 * np.pi / symmetry for symmetry in (4, 1, 4, 5, 3))
+ROTATIONS = (-np.pi / 8, np.pi / 8)  # less than the angle after which any shape looks the same
 CHUNK = 250  # images drawn at once
 
 
@@ -37,7 +36,7 @@ class Factors(NamedTuple):
     size: Float[np.ndarray, "n"]
     """Radius of the enclosing circle as a share of the image's side."""
     rotation: Float[np.ndarray, "n"]
-    """Counterclockwise in radians, from 0 to the shape's period."""
+    """Counterclockwise in radians, from the upright position."""
 
 
 def factors(split: str) -> Factors:
@@ -50,10 +49,10 @@ def factors(split: str) -> Factors:
     num, random = NUM_IMAGES[split], np.random.default_rng(SEEDS[split])
     shape = np.arange(num, dtype=np.int32) % len(CLASS_NAMES)
     hue, size, turn = random.random((3, num))
-    smallest, largest = RADII
-    return Factors(
-        shape, hue, smallest + (largest - smallest) * size, turn * np.array(PERIODS)[shape]
+    radius, rotation = (
+        low + (high - low) * share for (low, high), share in ((RADII, size), (ROTATIONS, turn))
     )
+    return Factors(shape, hue, radius, rotation)
 
 
 def draw(factors: Factors, size: int = SIZE) -> UInt8[np.ndarray, "n s s 3"]:

@@ -2,7 +2,14 @@
 
 from jaxgen.vae.learner import Hypers, vae
 from jaxgen.vae.models import MLPVAE, ConvVAE
-from jaxgen.vae.objectives import bernoulli, course, gaussian, gaussian_learned
+from jaxgen.vae.objectives import (
+    bernoulli,
+    course,
+    gaussian,
+    gaussian_fitted,
+    gaussian_learned,
+    logistic,
+)
 
 __all__ = [
     "MLPVAE",
@@ -11,6 +18,8 @@ __all__ = [
     "bernoulli",
     "course",
     "gaussian",
+    "gaussian_fitted",
     "gaussian_learned",
+    "logistic",
     "vae",
 ]
