@@ -57,6 +57,6 @@ def _by_class(ax: Axes, part: Results, name: str) -> None:
     places = np.arange(len(real))
     ax.bar(places - 0.2, np.array(samples[name], float), 0.4, yerr=errors, label="samples")
     ax.bar(places + 0.2, real, 0.4, label="real test set")
-    ax.set(title=BY_CLASS[name], xlabel="class", ylim=(0, 1.05))
+    ax.set(title=BY_CLASS[name], xlabel="class", ylim=(0, 1.2))
     ax.set_xticks(places, part["class_names"], rotation=45 if len(real) > 10 else 0)
-    ax.legend(fontsize="small", loc="lower right")
+    ax.legend(fontsize="small", loc="upper center", ncols=2)

@@ -42,12 +42,11 @@ def likelihood_table(results: Results) -> Table:
     )
     for name in test:
         if name.endswith("_nats"):
-            title = name.removesuffix("_nats").replace("_", " ").replace("elbo", "ELBO")
+            title = name.removesuffix("_nats").replace("_", " ")
+            title = title.replace("elbo", "ELBO").replace("iwae", "IWAE bound").replace("kl", "KL")
             text = format_figure(part, ("test_set", name), ".2f")
-            table.add_row(title, text, f"{test['num_images']} images, 1 latent of each")
-    budget = (
-        f"{weighted['num_images']} images, {weighted['num_importance_samples']} latents of each"
-    )
+            table.add_row(title, text, f"{test['num_images']} images, 1 latent")
+    budget = f"{weighted['num_images']} images, {weighted['num_importance_samples']} latents"
     rows = {"negative_elbo_nats": "negative ELBO", "nll_nats": "NLL (importance-weighted bound)"}
     for name, title in rows.items():
         text = format_figure(part, ("importance_weighted", name), ".2f")

@@ -122,7 +122,7 @@ def sample_row(
     is_conditional: bool,
     progress: Progress,
 ) -> tuple[Row, Pixels]:
-    """Evaluate samples; also return those nearest to training images, each followed by that image.
+    """Evaluate samples; also return the pairs that look most like memorized training images.
 
     Raises InputError if a sample is not finite.
     """
@@ -133,7 +133,8 @@ def sample_row(
     candidate = Candidate(_first(samples, reference.num_compared), samples, teaching)
     row = _row("samples", candidate, reference, trained, options, key, is_conditional, progress)
     with stage(progress, "nearest training images"):
-        pairs = nearest_pairs(samples.image[:NUM_SEARCHED], reference.all_train)
+        searched = samples.image[:NUM_SEARCHED]
+        pairs = nearest_pairs(searched, reference.all_train, reference.test.image)
     return row, pairs
 
 
@@ -161,10 +162,16 @@ def draw(
     return np.concatenate(images)[: len(labels)]
 
 
-def nearest_pairs(samples: Pixels, train: Pixels) -> Pixels:
-    """Find the samples nearest to training images, each followed by that image; nearest first."""
+def nearest_pairs(samples: Pixels, train: Pixels, held_out: Pixels) -> Pixels:
+    """Find the samples that are nearer to a training image than to held-out images.
+
+    Each is followed by its nearest training image. The first has the smallest ratio of the two
+    distances. The smallest distances themselves would belong to the simplest images.
+    """
     found = neighbors.nearest(_flat(samples), _flat(train))
-    order = np.argsort(found.distance)[:NUM_PAIRS]
+    other = neighbors.nearest(_flat(samples), _flat(held_out)).distance
+    ratio = found.distance / np.maximum(other, 1e-9)  # a held-out copy has no distance
+    order = np.argsort(ratio)[:NUM_PAIRS]
     pairs = np.stack([samples[order], train[found.row[order]]], axis=1)
     return pairs.reshape(-1, *samples.shape[1:])
 
