@@ -13,9 +13,11 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+from experiments import evaluation_tables
 from experiments.benchmark.tables import (
     benchmark_table,
     describe_device,
+    evaluation_table,
     folder_table,
     population_table,
     stream_table,
@@ -152,6 +154,9 @@ TABLES = {
     "stream": stream_table,
     "faults": faults_table,
     "folder": folder_table,
+    "evaluation": evaluation_table,
+    "likelihood": evaluation_tables.likelihood_table,
+    "samples": evaluation_tables.samples_table,
 }
 START = "<!-- table: "
 MARKED = re.compile(rf"({START}(\w+) -->\n)((?!{START}).)*?(<!-- end -->)", re.DOTALL)

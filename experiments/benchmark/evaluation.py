@@ -1,6 +1,6 @@
 """The time and peak memory of `jaxgen evaluate` on the default models.
 
-    python -m experiments.benchmark.evaluation --output experiments/results/evaluation_speed.json
+    python -m experiments.benchmark.evaluation --output experiments/results/evaluation_cpu.json
 
 Each job is a process of its own that evaluates a run without training, since the weights do not
 affect the time. The cGAN's run trains the classifier beforehand, as it does once per data set.

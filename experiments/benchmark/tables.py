@@ -120,6 +120,23 @@ def folder_table(results: Path) -> str:
     return "\n".join(rows)
 
 
+def evaluation_table(results: Path) -> str:
+    """Tabulate the cost of evaluations: a row for each job of each `evaluation_*.json`."""
+    rows = [
+        "| evaluation | seconds | at most | CPU seconds | peak memory, MiB |",
+        "|---|---|---|---|---|",
+    ]
+    for path in sorted(results.glob("evaluation_*.json")):
+        result = json.loads(path.read_text())
+        device = describe_device(result["environment"])
+        rows += [
+            f"| {job['title']}, {device} | **{job['seconds']:.0f}** | {job['limit_seconds']} "
+            f"| {job['cpu_seconds']:.0f} | {job['peak_memory_mib']:,.0f} |"
+            for job in result["jobs"].values()
+        ]
+    return "\n".join(rows)
+
+
 def three_digits(number: float) -> str:
     """Format a positive number to three significant digits, or as an integer from 1000 on."""
     decimals = max(0, 2 - math.floor(math.log10(number)))
