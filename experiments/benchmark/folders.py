@@ -9,6 +9,7 @@ largest anonymous part of the process (RssAnon of Linux), in which mapped files 
 import contextlib
 import dataclasses
 import json
+import os
 import tempfile
 import threading
 import time
@@ -125,11 +126,13 @@ def measure(folder: Path, size: int) -> dict[str, int | float]:
 
 def main(config: Config) -> None:
     """Write the images, measure, print the results and write them as JSON."""
+    load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
         images = Path(folder) / "images"
         write_images(images, config.num_images, config.size)
         results = measure(images, config.size)
-    record = {"environment": environment(), "size": config.size, "results": results}
+    machine = environment() | {"load_before": load}  # other processes that compete for the cores
+    record = {"environment": machine, "size": config.size, "results": results}
     text = json.dumps(record, indent=2)
     print(text)
     if config.output is not None:

@@ -57,11 +57,11 @@ def cgan(
 
     With `ema_decay`, samples come from a moving average of the generator. `sample_statistics`
     selects the statistics by which BatchNorm normalizes them. "batch" takes those of the images
-    drawn together, as the course does. Fewer than 64 of them are drawn together with others of all
+    drawn together, as the course does. Fewer than 256 of them are drawn together with others of all
     classes, always the same ones; many images of few classes are still unlike a training batch.
-    "running" takes the running averages, so that
-    no image depends on another; with `ema_decay` it is inaccurate in the first few thousand steps,
-    when the activations of the averaged generator vary less than the running averages.
+    "running" takes the running averages, so that no image depends on another; with `ema_decay` it
+    is inaccurate in the first few thousand steps, when the activations of the averaged generator
+    vary less than the running averages.
 
     A discriminator with further variable collections, such as the averages of BatchNorm, sees real
     images and fakes as separate batches; only its own updates change these collections.

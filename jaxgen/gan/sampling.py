@@ -12,7 +12,7 @@ from jaxgen.gan.state import GAN, GANState
 from jaxgen.pixels import symmetric_to_unit, to_symmetric
 from jaxgen.types import Batch, Labels, Metrics, SymmetricImages, UnitImages
 
-NUM_TOGETHER = 64  # images whose statistics are about those of a training batch
+NUM_TOGETHER = 256  # images of all classes have about the statistics of a training batch
 
 
 def evaluate(gan: GAN, state: GANState, batch: Batch, key: Key[Array, ""]) -> Metrics:

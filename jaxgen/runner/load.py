@@ -26,7 +26,7 @@ from jaxgen.types import CheckpointChoice, Learner
 Images = Float[np.ndarray, "n h w c"]  # in [0, 1]
 AnyArray = Shaped[np.ndarray, "..."] | Shaped[Array, "..."]
 
-NUM_TOGETHER = 32  # images drawn at a time, so that a GAN's batch statistics are of all classes
+NUM_TOGETHER = 32  # images drawn at a time, few enough for a GAN to add others of all classes
 
 
 @dataclasses.dataclass(frozen=True)

@@ -42,13 +42,13 @@ def test_sample_statistics(statistics):
     learner = tiny_cgan(objective=objectives.least_squares(), sample_statistics=statistics)
     sample = jax.jit(learner.sample)
     state = build("plain").init(KEY, Hypers())
-    labels = jnp.arange(80) % 4
+    labels = jnp.arange(300) % 4
     images = sample(state, labels, KEY)
     others = sample(state, labels.at[-1].set(0), KEY)
     assert (images[0] != others[0]).any() == (statistics == "batch")
     assert (images[-1] != others[-1]).any()
 
-    noise = jax.random.normal(KEY, (80, 3))
+    noise = jax.random.normal(KEY, (300, 3))
     expected, _ = GENERATOR.apply(
         state.generator.variables,
         noise,
