@@ -14,7 +14,8 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from jaxgen.errors import InputError
 from jaxgen.runs.environment import environment
 
 KILLS_PER_RUN = 12
-ALTERED_PER_PROCESS = 75  # files altered within this process, for each that is opened by another
+ALTERED_PER_PROCESS = 150  # files altered within a process, for each that is opened by another
 SHARES = {"file of a checkpoint": 8, "manifest": 2}  # of the altered files; 1 for each other target
 
 
@@ -84,10 +85,9 @@ def kill_runs(
     return survivals
 
 
-def alter_files(
-    config: Config, run_dir: Path, room: Path, deadline: float, screen: Console
-) -> list[Trial]:
+def alter_files(config: Config, run_dir: Path, room: Path, deadline: float) -> list[Trial]:
     """Alter files of a copy of a run one after the other, and open them in this process."""
+    screen = console.make_console()
     rng = np.random.default_rng([config.seed, config.kills])
     (room / "opened").mkdir()
     shutil.copytree(run_dir, room / "opened" / "run")
@@ -160,8 +160,8 @@ def main(config: Config) -> None:
         room = Path(directory)
         references = {subject.name: subjects.reference(subject, room) for subject in SUBJECTS}
         run_dir = references[SINGLE.name]
-        with ThreadPoolExecutor(1) as pool:
-            altered = pool.submit(alter_files, config, run_dir, room, deadline, screen)
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+            altered = pool.submit(alter_files, config, run_dir, room, deadline)
             trials = resume_altered(config, run_dir, room, deadline, screen)
             survivals = kill_runs(config, references, room, deadline, screen)
             trials += altered.result()

@@ -59,7 +59,8 @@ def _last_line(run_dir: Path) -> tuple[int, int]:
 
 
 def _samples(run_dir: Path) -> Iterator[Path]:
-    return run_dir.rglob("samples/epoch_*.png")
+    yield from run_dir.glob("samples/epoch_*.png")
+    yield from run_dir.glob("members/*/samples/epoch_*.png")
 
 
 def _step(name: str) -> int:
