@@ -2,10 +2,12 @@
 
 import json
 
+import numpy as np
 import pytest
 
 import experiments.faults.__main__ as campaign
 from experiments.faults import tables
+from experiments.faults.campaign import _divide
 from experiments.faults.kills import Kill, Survival
 from experiments.faults.openings import Trial
 from jaxgen.errors import InputError
@@ -54,8 +56,6 @@ def test_options_out_of_range_are_named(options):
 
 @pytest.mark.parametrize("total", [0, 1, 7, 2100])
 def test_a_number_is_divided_by_shares(total):
-    import numpy as np
-
-    parts = campaign._divide(total, np.array([8, 2, 1, 1]))
+    parts = _divide(total, np.array([8, 2, 1, 1]))
     assert sum(parts) == total
     assert parts == sorted(parts, reverse=True) or total < 12
