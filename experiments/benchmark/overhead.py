@@ -46,7 +46,8 @@ def experiment_seconds(config: Config) -> list[float]:
     options = [f"--{name.replace('_', '-')}={x}" for name, x in dataclasses.asdict(config).items()]
     with tempfile.TemporaryDirectory() as directory:
         run_dir = Path(directory) / "run"
-        command = [sys.executable, "-m", "experiments.vae_mnist", *options, f"--run-dir={run_dir}"]
+        own = [*options, f"--run-dir={run_dir}", "--no-report"]
+        command = [sys.executable, "-m", "experiments.vae_mnist", *own]
         subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
         return np.diff([record["time"] for record in read_metrics(run_dir)]).tolist()
 

@@ -81,7 +81,7 @@ def study_versus_processes(workload: Workload, num_seeds: int) -> dict[str, floa
 def _experiment(workload: Workload, *options: str, **env: str) -> None:
     name, *own = EXPERIMENTS[workload.model]
     own += ["--dataset", "mnist_5k", "--epochs", "3", "--batch-size", str(workload.batch_size)]
-    command = [sys.executable, "-m", f"experiments.{name}", *own, *options]
+    command = [sys.executable, "-m", f"experiments.{name}", *own, *options, "--no-report"]
     subprocess.run(command, env=os.environ | env, stdout=subprocess.DEVNULL, check=True)
 
 

@@ -32,12 +32,13 @@ KILLED = (SINGLE, SEEDS, SINGLE, CGAN)  # in turn
 def train(subject: Subject, run_dir: Path) -> tuple[str, ...]:
     """Return the command that starts a run."""
     epochs = str(subject.num_epochs)
-    return (*JAXGEN, "train", *subject.options, "--epochs", epochs, "--run-dir", str(run_dir))
+    options = (*subject.options, "--epochs", epochs, "--run-dir", str(run_dir), "--no-report")
+    return (*JAXGEN, "train", *options)
 
 
 def resume(run_dir: Path) -> tuple[str, ...]:
     """Return the command that continues a run."""
-    return (*JAXGEN, "train", "--resume", str(run_dir), "--save-every", "0")
+    return (*JAXGEN, "train", "--resume", str(run_dir), "--save-every", "0", "--no-report")
 
 
 def environment(room: Path) -> dict[str, str]:

@@ -8,6 +8,7 @@ from jaxgen import console
 from jaxgen.commands.evaluate import evaluate
 from jaxgen.commands.export import export
 from jaxgen.commands.extract import extract
+from jaxgen.commands.report import report
 from jaxgen.commands.sample import sample
 from jaxgen.commands.shapes import shapes
 from jaxgen.commands.train import train_command
@@ -29,6 +30,7 @@ def main() -> None:
             "train": train,
             "sample": sample,
             "evaluate": evaluate,
+            "report": report,
             "extract": extract,
             "export": export,
             "shapes": shapes,

@@ -4,13 +4,19 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import jax
+
 from jaxgen import console
 from jaxgen.commands.arguments import from_module
+from jaxgen.commands.report import write_report
 from jaxgen.errors import InputError
 from jaxgen.recipes import registry
 from jaxgen.recipes.recipe import ConfigT, Recipe
+from jaxgen.runner import hosts
 from jaxgen.runner.command_line import defaults, parse
+from jaxgen.runner.evaluation_options import EvaluationOptions
 from jaxgen.runner.options import DataOptions, TrainingOptions
+from jaxgen.runs import directory
 from jaxgen.runs.config_file import read_config
 
 
@@ -31,10 +37,26 @@ def main(
 
     program = program or f"python -m experiments.{Path(sys.argv[0]).stem}"
     with console.report_errors():
-        train(
-            recipe,
-            parse(recipe, defaults(recipe, config, data=data, training=training), program, args),
+        options = parse(
+            recipe, defaults(recipe, config, data=data, training=training), program, args
         )
+        run_dir = train(recipe, options)
+        if options.output.report:
+            report_training(recipe, run_dir)
+
+
+def report_training(recipe: Recipe, run_dir: Path) -> None:
+    """Write the report of a run that has ended, which no failure here can undo."""
+    screen = console.make_console(quiet=not hosts.is_writer())
+    if jax.process_count() > 1:  # restoring a checkpoint would take all of them
+        screen.print(f"for a report: jaxgen report {run_dir}")
+        return
+    path = directory.report_path(run_dir)
+    try:
+        write_report(run_dir, recipe, path, EvaluationOptions(), console.make_console(quiet=True))
+        screen.print(f"report: {path}")
+    except (Exception, KeyboardInterrupt) as error:
+        screen.print(f"no report: {type(error).__name__}: {error}", style="yellow")
 
 
 def train_command(args: Sequence[str]) -> None:

@@ -7,10 +7,10 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 from matplotlib.textpath import TextPath
 
-CELL = 0.55  # inches
+CELL = 0.45  # inches
 GAP = 0.06  # of an image
 NAME_LENGTH = 24  # characters; longer names are cut
-FONT_SIZE = 9
+FONT_SIZE = 10
 DPI = 150
 
 

@@ -83,6 +83,9 @@ class OutputOptions:
     """Minutes between checkpoints within an epoch. There is one after each epoch, too, but at most
     one per second; 0 saves after every chunk of updates."""
 
+    report: bool = True
+    """Make report.html at the end."""
+
     def __post_init__(self) -> None:
         if not self.save_every >= 0:
             raise InputError(f"--save-every must be 0 or more, but is {self.save_every}.")

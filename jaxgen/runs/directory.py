@@ -5,6 +5,7 @@ environment.json   software and hardware: one entry per start
 metrics.jsonl      one line per epoch
 result.json        the last line, with options and environment
 evaluation.json    the results of `jaxgen evaluate`, with its options and environment
+report.html        the page that `jaxgen report` makes
 checkpoints/       training states, and the manifests that commit them
 lock.json          the process that writes
 samples/           a grid of samples per epoch
@@ -46,6 +47,11 @@ def result_path(run_dir: Path) -> Path:
 def evaluation_path(run_dir: Path) -> Path:
     """Return the path of the results of an evaluation: a JSON object."""
     return run_dir / "evaluation.json"
+
+
+def report_path(run_dir: Path) -> Path:
+    """Return the path of the report: an HTML page."""
+    return run_dir / "report.html"
 
 
 def checkpoints_path(run_dir: Path) -> Path:
@@ -133,5 +139,9 @@ def create(run_dir: Path, *, overwrite: bool) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a file atomically, so that a crash leaves the old content or the new."""
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text)
-    temporary.replace(path)
+    try:
+        temporary.write_text(text)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -27,13 +27,31 @@ def read_metrics(run_dir: Path) -> list[Record]:
 
     Raises an InputError that names any other damaged line.
     """
+    found, damaged = intact_metrics(run_dir)
+    if damaged:
+        raise InputError(damaged[0])
+    return found
+
+
+def intact_metrics(run_dir: Path) -> tuple[list[Record], list[str]]:
+    """Read the lines that `read_metrics` does, without damaged ones; also describe these.
+
+    Raises InputError if the file cannot be read.
+    """
     path = metrics_path(run_dir)
     try:
         *lines, last = path.read_bytes().split(b"\n") if path.exists() else [b""]
         del last  # empty, or truncated
-        return [_parse(path, number, line) for number, line in enumerate(lines, 1)]
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from None
+    found: list[Record] = []
+    damaged: list[str] = []
+    for number, line in enumerate(lines, 1):
+        try:
+            found.append(_parse(path, number, line))
+        except InputError as error:
+            damaged.append(str(error))
+    return found, damaged
 
 
 def _line(record: Record) -> str:

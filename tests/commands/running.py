@@ -18,8 +18,8 @@ from jaxgen.recipes import cgan, vae
 from jaxgen.runs import directory, records
 
 JAXGEN = [str(Path(sys.executable).parent / "jaxgen")]
-VAE = [sys.executable, "-m", "experiments.vae_mnist"]
-CGAN = [sys.executable, "-m", "experiments.cgan_mnist"]
+VAE = [sys.executable, "-m", "experiments.vae_mnist", "--no-report"]
+CGAN = [sys.executable, "-m", "experiments.cgan_mnist", "--no-report"]
 SMALL = ["--dataset", "mnist_5k", "--batch-size", "400"]
 TINY_VAE = [*SMALL, *["--model", "mlp", "--hidden-dims", "16", "16", "--latent-dim", "4"]]
 TINY_CGAN = [*SMALL, *["--generator-dims", "16", "16", "--discriminator-dims", "16", "16"]]
@@ -51,10 +51,15 @@ def fail(command, *options, cwd):
 
 
 def start(recipe, *options):
-    """The output of a training command in this process; raises SystemExit for an error."""
-    output = io.StringIO()
+    """The output of a training command in this process; raises SystemExit for an error.
+
+    It makes no report, which would take seconds, unless the options ask for one.
+    """
+    output, args = io.StringIO(), list(map(str, options))
+    if "--report" not in args:
+        args.append("--no-report")
     with contextlib.redirect_stdout(output):
-        main(RECIPES[recipe], program="test", args=list(map(str, options)))
+        main(RECIPES[recipe], program="test", args=args)
     return output.getvalue()
 
 

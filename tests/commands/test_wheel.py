@@ -29,6 +29,7 @@ def test_it_holds_jaxgen_alone(wheel):
     assert {name.split("/")[0] for name in names if "dist-info" not in name} == {"jaxgen"}
     assert "jaxgen/py.typed" in names
     assert "jaxgen/data/mnist_5k.npz" in names
+    assert {"jaxgen/report/script.js", "jaxgen/report/style.css"} <= set(names)
 
 
 def test_it_trains_in_an_empty_folder_beside_a_folder_of_the_name_experiments(wheel, tmp_path):

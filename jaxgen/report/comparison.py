@@ -1,0 +1,132 @@
+"""The report that compares runs."""
+
+from collections.abc import Mapping, Sequence
+
+from jaxgen.report import charts
+from jaxgen.report.contents import Contents, attempt
+from jaxgen.report.images import MAX_BYTES, image
+from jaxgen.report.markup import Html, element, section, table
+from jaxgen.report.page import page
+from jaxgen.runs import directory
+
+ALL_PICTURES = 2_000_000  # bytes
+FIGURES = {  # of an evaluation
+    "NLL (nats)": ("likelihood", "importance_weighted", "nll_nats"),
+    "negative ELBO (nats)": ("likelihood", "importance_weighted", "negative_elbo_nats"),
+    "active units": ("likelihood", "active_units", "count"),
+    "Fréchet distance": ("samples", "samples", "frechet_distance"),
+    "precision": ("samples", "samples", "precision"),
+    "recall": ("samples", "samples", "recall"),
+    "recognized as their class": ("samples", "samples", "recognized"),
+}
+
+
+def comparison(runs: Sequence[Contents]) -> str:
+    """Make the report that shows runs beside each other."""
+    named = dict(zip(_names(runs), runs, strict=True))
+    problems: list[str] = []
+    makers = (_results, _curves, _samples, _evaluations, _options)
+    made = [attempt(problems, "A section", lambda make=make: make(named)) for make in makers]
+    problems += [f"{name}: {text}" for name, run in named.items() for text in run.problems]
+    body = [part for part in made if part]
+    return page(f"Comparison of {len(runs)} runs", Html(), [], problems, body)
+
+
+def _names(runs: Sequence[Contents]) -> list[str]:
+    """Return the names of the directories, or their paths where names are shared."""
+    names = [run.name for run in runs]
+    return [run.name if names.count(run.name) == 1 else str(run.path) for run in runs]
+
+
+def _results(runs: Mapping[str, Contents]) -> Html:
+    rows = []
+    for name, run in runs.items():
+        recipe, _, facts = run.recorded
+        last = run.records[-1] if run.records else None
+        rows.append(
+            [
+                name,
+                recipe.name,
+                facts.dataset,
+                "" if last is None else str(last["epoch"]),
+                "" if last is None else recipe.headline(last),
+                f"{sum(record['seconds'] for record in run.records):.0f} s",
+            ]
+        )
+    header = ["run", "recipe", "data set", "epochs", "result", "training"]
+    return section("Results", table("Runs", header, rows))
+
+
+def _curves(runs: Mapping[str, Contents]) -> Html:
+    panels: dict[str, tuple[str, ...]] = {}
+    for run in runs.values():
+        panels = {**run.recorded.recipe.panels, **panels}
+    trained = {name: run.records for name, run in runs.items() if run.records}
+    found = [chart for chart in charts.of_runs(trained, panels) if chart.lines]
+    return section("Curves", element("div", *map(charts.chart, found), class_="grid"))
+
+
+def _samples(runs: Mapping[str, Contents]) -> Html:
+    figures, max_bytes = [], min(MAX_BYTES, ALL_PICTURES // len(runs))
+    for name, run in runs.items():
+        if not run.records:
+            continue
+        member = run.best_member if run.num_members is not None else None
+        place = run.path if member is None else directory.member_path(run.path, member)
+        path = directory.samples_path(place, run.records[-1]["epoch"])
+        who = name if member is None else f"{name}, member {member}, the best"
+        picture = attempt(
+            run.problems,
+            "Samples",
+            lambda path=path, who=who: image(
+                path.read_bytes(), f"Samples of {who}", max_bytes=max_bytes
+            ),
+        )
+        if picture is not None:
+            figures.append(element("figure", element("figcaption", who), picture))
+    return section("Samples", element("div", *figures, class_="grid")) if figures else Html()
+
+
+def _evaluations(runs: Mapping[str, Contents]) -> Html:
+    rows = [
+        [title, *(_figure(run.evaluation, path) for run in runs.values())]
+        for title, path in FIGURES.items()
+    ]
+    rows = [row for row in rows if any(row[1:])]
+    if not rows:
+        return Html()
+    return section("Evaluation", table("Results of jaxgen evaluate", ["", *runs], rows))
+
+
+def _figure(results: Mapping, path: tuple[str, ...]) -> str:
+    """Format a figure; of a population, its mean."""
+    for name in path:
+        results = results.get("mean", results).get(name, {})
+    return f"{results:.4g}" if isinstance(results, int | float) else ""
+
+
+def _options(runs: Mapping[str, Contents]) -> Html:
+    """Tabulate the options in which the runs differ."""
+    own = {
+        name: {
+            option: str(value)
+            for part in (
+                run.recorded.options.config,
+                run.recorded.options.sweep,
+                run.recorded.options.data,
+                run.recorded.options.training,
+            )
+            for option, value in vars(part).items()
+            if not option.endswith("_dir")
+        }
+        for name, run in runs.items()
+    }
+    options = dict.fromkeys(option for values in own.values() for option in values)
+    rows = [
+        [option.replace("_", " "), *(values.get(option, "") for values in own.values())]
+        for option in options
+        if len({values.get(option, "") for values in own.values()}) > 1
+    ]
+    if not rows:
+        return section("Options", element("p", "All options are the same."))
+    return section("Options", table("Options that differ", ["", *runs], rows))
