@@ -10,6 +10,7 @@ from PIL import Image
 from running import JAXGEN, RECIPES, assert_bit_identical, refuse, start, succeed
 
 from jaxgen import load_run
+from jaxgen.evaluation import classifier
 from jaxgen.recipes import cgan
 from jaxgen.runs import directory, records
 
@@ -22,7 +23,7 @@ CGAN = ["--generator-dims", 8, 8, "--discriminator-dims", 8, 8, "--batch-size", 
 
 @pytest.fixture(autouse=True)
 def _quick_classifier(monkeypatch):
-    monkeypatch.setattr(cgan, "NUM_CLASSIFIER_STEPS", 10)
+    monkeypatch.setattr(classifier, "NUM_STEPS", 10)
     monkeypatch.setattr(cgan, "NUM_CLASSIFIED", 500)
 
 
