@@ -36,7 +36,7 @@ def join(parts: Iterable[str]) -> Html:
 
 def table(caption: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> Html:
     """Create a table that scrolls sideways; the first cell of a row is its header."""
-    head = element("tr", *(element("th", name, scope="col") for name in header))
+    head = element("tr", *map(_column_header, header))
     body = [
         element("tr", element("th", first, scope="row"), *(element("td", cell) for cell in cells))
         for first, *cells in rows
@@ -48,6 +48,10 @@ def table(caption: str, header: Sequence[str], rows: Iterable[Sequence[str]]) ->
         element("tbody", *body),
     )
     return element("div", whole, class_="wide", tabindex=0, role="region", aria_label=caption)
+
+
+def _column_header(name: str) -> Html:
+    return element("th", name, scope="col") if name else element("td")
 
 
 def section(title: str, *children: str) -> Html:

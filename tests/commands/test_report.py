@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+from browsing import browser, opened, scrolls_sideways, violations
 from running import TINY_CGAN, TINY_VAE, jaxgen, refuse_jaxgen, start
 
 from jaxgen.evaluation import classifier
@@ -68,6 +69,18 @@ def test_a_training_ends_with_a_report(vae_run):
         "Environment",
     ):
         assert title in text
+
+
+def test_a_browser_shows_it(vae_run):
+    path = directory.report_path(vae_run)
+    with browser() as chromium:
+        for width in (400, 1200):
+            with opened(chromium, path, width) as page:
+                assert not scrolls_sideways(page)
+                assert violations(page) == []
+                widths = page.locator("img").evaluate_all("all => all.map(i => i.naturalWidth)")
+                assert len(widths) >= 9
+                assert all(widths)
 
 
 def test_a_report_that_fails_does_not_fail_the_training(tmp_path, monkeypatch):

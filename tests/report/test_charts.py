@@ -55,8 +55,8 @@ def test_a_population_has_means_in_bands_and_some_members():
     by_name = {line.name: line for line in a.lines}
     mean = by_name["test, kl weight 1"]
     assert_allclose(mean.y, np.array([3, 6, 9, 12]) + 1)
-    assert_allclose(mean.spread, 1)
-    assert_allclose(by_name["test, kl weight 4"].spread, 0)
+    assert_allclose(np.asarray(mean.spread), 1)
+    assert_allclose(np.asarray(by_name["test, kl weight 4"].spread), 0)
     thin = [line.name for line in a.lines if line.style == "thin" and "test" in line.name]
     assert thin == ["test, kl weight 1, member 1", "test, kl weight 4, member 3"]
     assert_allclose(by_name[thin[0]].y, [4, 7, 10, 13])
