@@ -16,6 +16,7 @@ from jaxgen.evaluation import classifier
 from jaxgen.evaluation.accuracy_score import NUM_STEPS, VALIDATION_SHARE
 from jaxgen.evaluation.classifier import NUM_FEATURES, Classifier
 from jaxgen.evaluation.features import TrainedClassifier
+from jaxgen.interop import fidelity
 from jaxgen.runner import sample_results
 from jaxgen.runner.data import DataSets, fingerprint, load_data
 from jaxgen.runner.evaluation_options import (
@@ -56,6 +57,8 @@ def evaluate(
     parts = choose_parts(run, options.parts, screen)
     if "samples" in parts:  # before the likelihood, which takes minutes
         sample_results.num_compared(sets.train, sets.test, samples)
+        if samples.features == "inception":
+            fidelity.require_weights()
     likelihood_key, samples_key = jax.random.split(jax.random.key(options.seed))
     num = run.num_members
     members = [run] if num is None else [run.member(i) for i in range(num)]

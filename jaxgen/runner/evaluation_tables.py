@@ -91,6 +91,12 @@ def sample_table(results: Results) -> Table:
     for name, (row, spec) in SAMPLE_ROWS.items():
         if name in first:
             table.add_row(row, format_figure(samples, (name,), spec), _format(real[name], spec))
+    if part["is_conditional"]:
+        score = part["classification_accuracy_score"]
+        table.caption = (
+            f"The score is that of a classifier trained on {score['num_samples']} samples for "
+            f"{score['num_steps']} steps; {score['validation_share']:.0%} were held out."
+        )
     return table
 
 
@@ -114,7 +120,12 @@ def _format(value: float | int | None, spec: str) -> str:
 
 def _table(title: str, *columns: str) -> Table:
     table = Table(
-        title=title, title_justify="left", box=None, padding=(0, 2, 0, 0), header_style="bold"
+        title=title,
+        title_justify="left",
+        caption_justify="left",
+        box=None,
+        padding=(0, 2, 0, 0),
+        header_style="bold",
     )
     for column in columns:
         table.add_column(column, justify="left" if column in ("", "estimated from") else "right")

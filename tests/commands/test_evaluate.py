@@ -1,6 +1,7 @@
 """`jaxgen evaluate` as its user meets it."""
 
 import json
+import sys
 from unittest.mock import ANY
 
 import numpy as np
@@ -10,7 +11,7 @@ from running import JAXGEN, TINY_CGAN, TINY_VAE, fail, jaxgen, refuse_jaxgen, st
 
 from jaxgen import load_run
 from jaxgen.evaluation import accuracy_score, classifier
-from jaxgen.runs import directory
+from jaxgen.runs import directory, lock
 
 QUICK = ["--num-images", 20, "--num-importance-samples", 60, "--num-samples", 200]
 ANNEALING = ["--annealing", "--num-annealed", 6, "--num-chains", 2, "--num-temperatures", 8]
@@ -137,7 +138,8 @@ def test_members_are_evaluated_like_single_runs(population, folder):
 
 def test_a_checkpoint_can_be_chosen(vae_run):
     best = load_run(vae_run, "best").step
-    results = evaluate(vae_run, "--parts", "likelihood", "--checkpoint", "best")
+    with lock.hold(vae_run):  # as while it trains
+        results = evaluate(vae_run, "--parts", "likelihood", "--checkpoint", "best")
     assert results["run"]["step"] == best
     assert results["checkpoint"] == "best"
     assert evaluate(vae_run, "--parts", "likelihood", "--checkpoint", best) == results | {
@@ -153,6 +155,9 @@ def test_what_is_missing_is_named(vae_run, cgan_run, tmp_path, capsys, monkeypat
     assert "has no checkpoint yet" in refuse_jaxgen(capsys, "evaluate", tmp_path)
     message = refuse_jaxgen(capsys, "evaluate", vae_run, "--num-samples", 20)
     assert "sets of 20 images mean little: at least 50" in message
+    monkeypatch.setitem(sys.modules, "torch_fidelity.registry", None)
+    message = refuse_jaxgen(capsys, "evaluate", vae_run, "--features", "inception")
+    assert "run pip install 'jaxgen[fid]'" in message
     message = refuse_jaxgen(capsys, "evaluate", vae_run, "--num-images", 0)
     assert "--num-images must be positive" in message
 
@@ -204,9 +209,13 @@ def test_data_with_one_class_have_a_likelihood_only(tmp_path, capsys, monkeypatc
 
     monkeypatch.setattr(builtin, "read", zeros)
     monkeypatch.setattr(builtin, "CLASS_NAMES", ("0",))
-    options = ["--batch-size", 40, "--epochs", 1, "--run-dir", tmp_path / "run"]
-    start("vae", *TINY_VAE, *options)
+    options = ["--objective", "logistic", "--batch-size", 40, "--run-dir", tmp_path / "run"]
+    start("vae", *TINY_VAE, "--epochs", 1, *options)
     results = evaluate(tmp_path / "run")
+    assert results["likelihood"]["binarization"] == "none"
+    weighted = results["likelihood"]["importance_weighted"]
+    bits = weighted["nll_nats"] / (32 * 32 * np.log(2))
+    assert weighted["bits_per_dim"] == pytest.approx(bits, rel=1e-4)
     assert "samples" not in results
     assert "without samples: the data set has no labels of two" in capsys.readouterr().out
     message = refuse_jaxgen(capsys, "evaluate", tmp_path / "run", "--parts", "samples")

@@ -3,6 +3,7 @@
 import importlib
 import sys
 import types
+import urllib.error
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from jaxgen.interop import fidelity
 
 SHAPE = (8, 8, 1)
 NAME = "jaxgen-test-projection"
-PROJECTION = np.random.default_rng(0).normal(size=(3 * 8 * 8, 6)).astype(np.float32)
+PROJECTION = np.random.default_rng(0).normal(size=(3 * 8 * 8, 6))
 
 
 def images(n, seed, low):
@@ -24,7 +25,7 @@ def images(n, seed, low):
 def features(image):
     """What the extractor below computes: a projection of the three channels, in NumPy."""
     rgb = np.broadcast_to(image, (*image.shape[:3], 3)).transpose(0, 3, 1, 2)
-    return (rgb.reshape(len(image), -1).astype(np.float32) / 255) @ PROJECTION
+    return (rgb.reshape(len(image), -1) / 255) @ PROJECTION
 
 
 def stand_in_for_torchvision():
@@ -62,7 +63,7 @@ def extractor():
         def forward(self, image):
             assert image.dtype == torch.uint8
             assert image.shape[1:] == (3, 8, 8)
-            return ((image.float() / 255).flatten(1) @ torch.tensor(PROJECTION),)
+            return ((image.double() / 255).flatten(1) @ torch.tensor(PROJECTION),)
 
     torch_fidelity.register_feature_extractor(NAME, Projection)
     return NAME
@@ -79,7 +80,7 @@ def test_its_kernel_distance_equals_ours_where_a_subset_is_the_whole_set(extract
     samples, real = images(200, 1, 0), images(200, 2, 30)
     actual = fidelity.distances(samples, real, 3, extractor)
     expected = distances.unbiased_mmd(features(samples), features(real))
-    assert_allclose(actual["kernel_distance"], expected, rtol=1e-4)  # it computes in float32
+    assert_allclose(actual["kernel_distance"], expected, rtol=1e-6)
 
 
 def test_its_precision_and_recall_are_not_swapped(extractor):
@@ -92,17 +93,21 @@ def test_its_precision_and_recall_are_not_swapped(extractor):
 
 
 def test_weights_that_cannot_be_downloaded_are_named(extractor, monkeypatch):
-    def no_network(**kwargs):
-        raise OSError("no route to host")
+    def no_network(*args, **kwargs):
+        raise urllib.error.URLError("no route to host")
 
-    monkeypatch.setattr("torch_fidelity.calculate_metrics", no_network)
-    with pytest.raises(
-        InputError, match=r"cannot be downloaded \(no route to host\): put the file"
-    ):
-        fidelity.distances(images(60, 1, 0), images(60, 2, 0), 3)
+    module = "torch_fidelity.feature_extractor_inceptionv3"
+    monkeypatch.setattr(f"{module}.load_state_dict_from_url", no_network)
+    message = r"weights of inception-v3-compat cannot be had \(.*no route to host.*\): put their"
+    with pytest.raises(InputError, match=message):
+        fidelity.require_weights()
+
+
+def test_weights_that_are_there_suffice(extractor):
+    fidelity.require_weights(extractor)
 
 
 def test_without_torch_fidelity_the_extra_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch_fidelity", None)
+    monkeypatch.setitem(sys.modules, "torch_fidelity.registry", None)
     with pytest.raises(InputError, match=r"run pip install 'jaxgen\[fid\]'"):
-        fidelity.distances(images(60, 1, 0), images(60, 2, 0), 3)
+        fidelity.require_weights()
