@@ -73,7 +73,8 @@ def evaluate_likelihood(
         "median_effective_samples": float(np.median(weighted.effective_samples)),
     }
     if learner.bits_per_dim is not None:
-        summary["bits_per_dim"] = float(learner.bits_per_dim(-weighted.log_likelihood).mean())
+        bits = learner.bits_per_dim(-jnp.asarray(weighted.log_likelihood))
+        summary["bits_per_dim"] = float(bits.mean())
     results: Results = {
         "binarization": likelihood.describe_binarization(learner.observe, test.image[:64]),
         "test_set": {"num_images": len(test.label), **metrics},
