@@ -17,6 +17,10 @@ MAX_GROUPS = 6  # settings of a sweep that have a line
 MAX_MEMBERS = 12  # that have a thin line
 
 
+Style = Literal["solid", "dashed", "dotted", "thin", "points"]
+UNNAMED: tuple[Style, ...] = ("thin", "points")  # styles whose values are not listed
+
+
 class Line(NamedTuple):
     """A line of a chart."""
 
@@ -26,7 +30,7 @@ class Line(NamedTuple):
     spread: Float[np.ndarray, "n"] | None = None
     """Half of the width of a band."""
     color: int = 0
-    style: Literal["solid", "dashed", "thin", "points"] = "solid"
+    style: Style = "solid"
 
 
 class Chart(NamedTuple):
@@ -57,7 +61,7 @@ def of_run(
             title,
             "epoch",
             [
-                Line(name, epochs, values(records, key), color=number, style=_style(key))
+                Line(name, epochs, values(records, key), color=number, style=_styles(keys)[key])
                 for number, (key, name) in enumerate(_line_names(keys).items())
             ],
             best_epoch,
@@ -82,12 +86,12 @@ def of_population(
         for key, metric in _line_names(keys).items():
             of_members = values(records, key)
             if of_members.ndim == 1:  # the same for all
-                lines.append(Line(metric, epochs, of_members, style=_style(key)))
+                lines.append(Line(metric, epochs, of_members, style=_styles(keys)[key]))
                 continue
             for color, (name, group) in enumerate(groups.items()):
                 mean, std = mean_and_std(of_members[:, group])
                 full_name = f"{metric}, {_name(name)}" if name else metric
-                lines.append(Line(full_name, epochs, mean, std, color, _style(key)))
+                lines.append(Line(full_name, epochs, mean, std, color, _styles(keys)[key]))
                 lines += [
                     Line(f"{full_name}, member {m}", epochs, of_members[:, m], None, color, "thin")
                     for m in members
@@ -111,7 +115,9 @@ def of_runs(
                     own, spread = mean_and_std(own)
                 if np.isfinite(own).any():
                     full_name = f"{name}: {metric}"
-                    lines.append(Line(full_name, _epochs(records), own, spread, color, _style(key)))
+                    lines.append(
+                        Line(full_name, _epochs(records), own, spread, color, _styles(keys)[key])
+                    )
         charts.append(Chart(title, "epoch", lines))
     return charts
 
@@ -173,7 +179,7 @@ def chart(chart: Chart) -> Html:
 
 
 def _table(chart: Chart) -> Html:
-    lines = [line for line in chart.lines if line.style in ("solid", "dashed")]
+    lines = [line for line in chart.lines if line.style not in UNNAMED]
     places = np.unique(np.concatenate([line.x for line in lines])) if lines else np.zeros(0)
     places = places[spread_out(len(places), MAX_ROWS)] if len(places) else places
     rows = [[f"{place:g}", *(_at(line, place) for line in lines)] for place in places]
@@ -216,5 +222,10 @@ def _line_names(keys: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _style(key: str) -> Literal["solid", "dashed"]:
-    return "dashed" if key.startswith("train/") else "solid"
+def _styles(keys: Sequence[str]) -> dict[str, Style]:
+    """Choose a style for each metric of a panel: dashed for training, if that tells them apart."""
+    by_split: list[Style] = ["dashed" if key.startswith("train/") else "solid" for key in keys]
+    by_order: tuple[Style, ...] = ("solid", "dashed", "dotted")
+    if len(set(by_split)) < len(keys):
+        by_split = [by_order[number % 3] for number in range(len(keys))]
+    return dict(zip(keys, by_split, strict=True))

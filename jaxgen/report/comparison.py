@@ -117,7 +117,7 @@ def _options(runs: Mapping[str, Contents]) -> Html:
                 run.recorded.options.training,
             )
             for option, value in vars(part).items()
-            if not option.endswith("_dir")
+            if not option.endswith("_dir") and value != ()
         }
         for name, run in runs.items()
     }

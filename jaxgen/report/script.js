@@ -285,7 +285,7 @@ class Plot {
     const at = this.x(x);
     create(this.hand, "path", { class: "cursor", d: `M${at} ${MARGIN.top}V${HEIGHT - MARGIN.bottom}` });
     const parts = this.lines()
-      .filter((line) => line.style === "solid" || line.style === "dashed")
+      .filter((line) => line.style !== "thin" && line.style !== "points")
       .flatMap((line) => {
         const i = line.x.indexOf(x);
         if (i < 0 || line.y[i] === null) return [];

@@ -67,6 +67,11 @@ def test_a_module_trains_resumes_sweeps_and_is_extracted(trained, here, tmp_path
     jaxgen("train", *own, "--resume", "run", "--epochs", 3, cwd=tmp_path)
     first, *_, last = records.read_metrics(tmp_path / "run")
     assert last["summary"]["test/error"]["mean"] < first["summary"]["test/error"]["mean"]
+    at_the_end = (tmp_path / "run" / "report.html").read_text()
+    here("report", "run", *own, "--output", "again.html", cwd=tmp_path)
+    for text in (at_the_end, (tmp_path / "again.html").read_text()):
+        assert "the mean image is learned" in text
+        assert "Missing from this report" not in text
     here("extract", "run", 1, "member", *own, cwd=tmp_path)
     message = here("export", "member", "x.safetensors", *own, cwd=tmp_path, code=2)
     assert "define its torch_names" in message

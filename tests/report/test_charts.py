@@ -92,6 +92,13 @@ def test_the_effect_of_a_sweep():
     assert not charts.of_sweep("x", [0.0, 10.0], scores[:2], "a").log_x
 
 
+def test_the_metrics_of_a_run_can_be_told_apart():
+    panels = {"losses": ("train/generator", "train/discriminator", "train/penalty")}
+    lines = [{"epoch": 1} | dict.fromkeys(panels["losses"], 1.0)]
+    (chart,) = charts.of_runs({"one": lines}, panels)
+    assert [line.style for line in chart.lines] == ["solid", "dashed", "dotted"]
+
+
 def test_long_lines_keep_their_ends_and_the_mark():
     (chart,) = charts.of_run(records(10_000), {"B": ("b",)}, 7777)
     read = numbers(chart)["lines"][0]
