@@ -134,6 +134,7 @@ def test_the_notebook_example_opens_a_run(tmp_path, monkeypatch):
         "400",
         "--epochs",
         "1",
+        "--no-report",
     ]
     main(vae.RECIPE, program="test", args=options)
     names = {}

@@ -30,7 +30,7 @@ def table(
     overhang = (_inches(xlabel) - inner[0]) / 2 + 0.1
     margin = max(0.2 + max(map(_inches, row_names), default=0) + 0.3 * bool(ylabel), overhang)
     top = 0.1
-    bottom = 0.1 + 0.25 * bool(column_names) + 0.25 * bool(xlabel)
+    bottom = 0.1 + 0.22 * bool(column_names) + 0.22 * bool(xlabel)
     size = margin + inner[0] + max(0.15, overhang), top + inner[1] + bottom
     figure = Figure(figsize=size, dpi=DPI)
     ax = figure.add_axes(
