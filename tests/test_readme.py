@@ -4,10 +4,12 @@ import importlib
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+import jaxgen
 from experiments import readme_tables
 from jaxgen.commands.train import main
 from jaxgen.recipes import vae
@@ -137,7 +139,7 @@ def test_the_notebook_example_opens_a_run(tmp_path, monkeypatch):
         "--no-report",
     ]
     main(vae.RECIPE, program="test", args=options)
-    names = {}
+    names: dict[str, Any] = {"jaxgen": jaxgen}
     exec(code_with("load_run"), names)
     assert names["images"].shape == (64, 32, 32, 1)
 
