@@ -16,6 +16,7 @@ UnitImages = Float[Array, "n h w c"]  # in [0, 1]
 SymmetricImages = Float[Array, "n h w c"]  # in [-1, 1]
 Labels = Int[Array, "n"]
 Metrics = dict[str, Array]
+JsonObject = Mapping[str, Any]
 Scalar = float | Float[Array, ""]
 CheckpointChoice = Literal["latest", "best"] | int  # an int is a step
 Mode = Literal["min", "max"]  # whether the best value of a metric is the smallest or the largest

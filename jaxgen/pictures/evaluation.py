@@ -1,14 +1,14 @@
 """A picture of an evaluation: the latent dimensions in use, and the quality of each class."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-Results = Mapping[str, Any]  # evaluation.json, or a part of it
+from jaxgen.types import JsonObject
+
+Results = JsonObject  # evaluation.json, or a part of it
 
 BY_CLASS = {
     "recognized_by_class": "recognized as their class",

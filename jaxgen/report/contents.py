@@ -2,9 +2,9 @@
 
 import json
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from rich.console import Console
 
@@ -19,7 +19,7 @@ from jaxgen.runner.recorded import Recorded
 from jaxgen.runner.sweep import members
 from jaxgen.runs import directory, environment, records
 from jaxgen.runs.records import Record
-from jaxgen.types import Batch
+from jaxgen.types import Batch, JsonObject
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ class Contents(NamedTuple):
     recorded: Recorded
     records: list[Record]
     starts: list[dict[str, object]]
-    evaluation: Mapping[str, Any]
+    evaluation: JsonObject
     run: Run | None
     """At its latest checkpoint."""
     test: Batch | None
@@ -122,7 +122,7 @@ def _read_metrics(run_dir: Path, problems: list[str]) -> list[Record]:
     return found
 
 
-def _read_evaluation(run_dir: Path) -> Mapping[str, Any]:
+def _read_evaluation(run_dir: Path) -> JsonObject:
     path = directory.evaluation_path(run_dir)
     if not path.exists():
         return {}

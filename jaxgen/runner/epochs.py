@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int
@@ -13,7 +13,7 @@ from jaxgen.errors import InputError
 from jaxgen.runs.records import Record
 from jaxgen.training.loop import Chunk
 from jaxgen.training.population import best_member, summarize
-from jaxgen.types import Mode
+from jaxgen.types import JsonObject, Mode
 
 Values = Mapping[str, np.ndarray]  # of each metric: [], or [members]
 Diverged = dict[int, int]  # diverged members, and the step at which a metric was first not finite
@@ -40,7 +40,7 @@ class Totals(NamedTuple):
         return self._replace(metrics=metrics)._asdict()  # pyright: ignore[reportArgumentType]
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "Totals":
+    def from_json(cls, values: JsonObject) -> "Totals":
         """Restore the totals from the result of `to_json`."""
         metrics = {name: np.array(total, float) for name, total in values["metrics"].items()}
         return cls(metrics, values["num_chunks"], values["seconds"])

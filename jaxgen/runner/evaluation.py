@@ -30,12 +30,13 @@ from jaxgen.runner.load import Run
 from jaxgen.runner.progress import progress_bar, stage
 from jaxgen.runs import caches, environment, records
 from jaxgen.training.population import summarize
+from jaxgen.types import JsonObject
 
 
 class Evaluation(NamedTuple):
     """The results of a run or of all members of a population."""
 
-    results: dict[str, Any]
+    results: JsonObject
     """What evaluation.json holds."""
     pairs: list[UInt8[np.ndarray, "n h w c"]]
     """Of each member: samples nearest to training images, each followed by that image."""
@@ -85,7 +86,7 @@ def evaluate(
         if "samples" in parts:
             own, pairs, facts = _evaluate_samples(members, sets, samples, samples_key, progress)
             results["samples"] = facts | {"samples": _collect(own, run)}
-    return Evaluation(to_json(results), pairs)
+    return Evaluation(_to_json(results), pairs)
 
 
 def describe_run(run: Run) -> dict[str, object]:
@@ -215,12 +216,12 @@ def _statistic(own: list[Any], name: str) -> Any:
     return getattr(summarize(np.array(numbers, float)), name)
 
 
-def to_json(value: Any) -> Any:
+def _to_json(value: Any) -> Any:
     """Replace numbers that JSON lacks by None."""
     if isinstance(value, dict):
-        return {key: to_json(item) for key, item in value.items()}
+        return {key: _to_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [to_json(item) for item in value]
+        return [_to_json(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -1,11 +1,12 @@
 """The results of an evaluation as tables for the terminal."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from rich.table import Table
 
-Results = Mapping[str, Any]  # evaluation.json, or a part of it
+from jaxgen.types import JsonObject
+
+Results = JsonObject  # evaluation.json, or a part of it
 
 BINARIZATIONS = {
     "dynamic": "pixels binarized at random, seed {seed}",

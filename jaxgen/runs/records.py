@@ -4,16 +4,16 @@ import json
 import re
 import shlex
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from jaxgen.errors import InputError
 from jaxgen.runs.config_file import read_config
 from jaxgen.runs.directory import metrics_path, result_path, write_text
 from jaxgen.runs.environment import read_starts
+from jaxgen.types import JsonObject
 
-Record = Mapping[str, Any]  # a line of metrics.jsonl
+Record = JsonObject  # a line of metrics.jsonl
 
 
 def append_metrics(run_dir: Path, records: Sequence[Record]) -> None:

@@ -21,7 +21,7 @@ import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 
 from jaxgen.errors import InputError
-from jaxgen.types import CheckpointChoice, Mode
+from jaxgen.types import CheckpointChoice, JsonObject, Mode
 
 NUM_LATEST = 2
 
@@ -158,7 +158,7 @@ def find_step(directory: Path, choice: CheckpointChoice, mode: Mode) -> tuple[in
     return sound[-1], [d for d in damaged if d.step > sound[-1]]
 
 
-def read_extra(directory: Path, step: int) -> Mapping[str, Any]:
+def read_extra(directory: Path, step: int) -> JsonObject:
     """Read the JSON values that `commit` recorded with a state."""
     return json.loads(_manifest_path(directory, step).read_text())["extra"]
 
