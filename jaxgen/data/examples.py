@@ -12,7 +12,7 @@ Arrays = tuple[UInt8[np.ndarray, "n h w c"], Int32[np.ndarray, "n"]]  # images a
 Indices = Int[np.ndarray, "m"]
 Report = Callable[[str, int, int], None]  # what is being done, examples done so far, all examples
 
-CHUNK = 256  # examples in memory at a time
+CHUNK = 64  # examples in memory at a time
 UNLABELED = ("unlabeled",)  # the only class of a set without labels
 
 
