@@ -38,8 +38,10 @@ class Keys(NamedTuple):
     encode: Key[Array, ""]
     choose: Key[Array, ""]
     observe: Key[Array, ""]
+    observe_annealed: Key[Array, ""]
     weights: Key[Array, ""]
     anneal: Key[Array, ""]
+    annealed_weights: Key[Array, ""]
     latents: Key[Array, ""]
     simulate: Key[Array, ""]
     simulated_weights: Key[Array, ""]
@@ -60,9 +62,8 @@ def evaluate_likelihood(
     keys = Keys(*jax.random.split(seed_key, len(Keys._fields)))
     metrics = test_metrics(learner, state, test, keys.metrics, progress)
     chosen = test.image[np.asarray(jax.random.permutation(keys.choose, len(test.label)))]
-    chosen = chosen[: max(options.num_images, options.num_annealed)]
-    observed = np.asarray(jax.jit(learner.observe)(chosen, keys.observe))
-    x = observed[: options.num_images]
+    observe = jax.jit(learner.observe)
+    x = np.asarray(observe(chosen[: options.num_images], keys.observe))
     weighted = importance_weighted(learner, state, x, options, keys.weights, progress)
     summary = {
         "num_images": len(x),
@@ -82,7 +83,7 @@ def evaluate_likelihood(
         "active_units": active_units(learner, state, test, keys.encode, progress),
     }
     if options.annealing:
-        x = observed[: options.num_annealed]
+        x = np.asarray(observe(chosen[: options.num_annealed], keys.observe_annealed))
         results["annealed"] = annealed(learner, state, x, options, keys, progress)
     return results
 
@@ -194,7 +195,7 @@ def annealed(
     )
     weighted = [
         importance_weighted(learner, state, images, options, key, progress).log_likelihood
-        for images, key in ((x, keys.weights), (simulated, keys.simulated_weights))
+        for images, key in ((x, keys.annealed_weights), (simulated, keys.simulated_weights))
     ]
     return {
         "num_chains": options.num_chains,

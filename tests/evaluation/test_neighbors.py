@@ -111,8 +111,9 @@ def test_images_in_both_sets_count_half():
     assert result.median_ratio == 1
 
 
-def test_the_memory_is_that_of_a_block():
-    real, fake = RNG.normal(size=(2, 6000, 4))  # all distances would take 288 MB
+def test_the_memory_is_that_of_a_block(monkeypatch):
+    monkeypatch.setattr(neighbors, "BLOCK_SIZE", 2**17)
+    real, fake = RNG.normal(size=(2, 2000, 4))  # all distances would take 32 MB, a block 1 MB
     tracemalloc.start()
     neighbors.coverage(real, fake, 5)
     peak = tracemalloc.get_traced_memory()[1]
