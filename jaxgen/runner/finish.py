@@ -9,7 +9,7 @@ from jaxgen.runner import epochs
 from jaxgen.runner.setup import Setup
 from jaxgen.runner.sweep import settings
 from jaxgen.runner.tables import members_table
-from jaxgen.runs import directory, records
+from jaxgen.runs import directory, records, tensorboard
 
 
 def finish(setup: Setup, run_dir: Path, console: Console) -> None:
@@ -25,6 +25,9 @@ def finish(setup: Setup, run_dir: Path, console: Console) -> None:
     for place in directory.picture_directories(run_dir, setup.layout.num_members):
         pictures = (directory.samples_path(place, record["epoch"]) for record in history)
         grids.animate(place / "training.gif", [path for path in pictures if path.exists()])
+    if options.output.tensorboard:
+        values = vars(options.config) | vars(options.training)
+        tensorboard.add_hyperparameters(run_dir, values, last)
     records.write_result(run_dir)  # last, since it marks a finished run
     if setup.is_population:
         console.print(members_table(last, options, recipe.best))

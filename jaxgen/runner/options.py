@@ -85,6 +85,8 @@ class OutputOptions:
 
     report: bool = True
     """Make report.html at the end."""
+    tensorboard: bool = False
+    """Write TensorBoard's event files to the folder tensorboard of the run."""
 
     def __post_init__(self) -> None:
         if not self.save_every >= 0:

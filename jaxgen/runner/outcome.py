@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jax
 import orbax.checkpoint as ocp
@@ -13,9 +14,12 @@ from jaxgen.recipes.recipe import Drawn
 from jaxgen.runner import epochs, hosts
 from jaxgen.runner.epochs import Totals
 from jaxgen.runner.setup import Setup
-from jaxgen.runs import directory, records
+from jaxgen.runs import directory, records, tensorboard
 from jaxgen.runs.records import Record
 from jaxgen.training import checkpoint
+
+if TYPE_CHECKING:
+    from tensorboardX import SummaryWriter
 
 SECONDS_BETWEEN_SAVES = 1.0  # of epochs that are shorter
 
@@ -34,8 +38,10 @@ class Saver:
         run_dir: Path,
         checkpointer: ocp.StandardCheckpointer,
         screen: Console,
+        events: "SummaryWriter | None" = None,
     ):
         self._setup, self._run_dir, self._screen = setup, run_dir, screen
+        self._events = events
         self._checkpointer, self._path = checkpointer, directory.checkpoints_path(run_dir)
         self._last_save = time.monotonic()
         self._lines: list[Record] = []  # of epochs that no checkpoint contains yet
@@ -75,6 +81,8 @@ class Saver:
             checkpoint.commit(self._checkpointer, self._path, step, score, recipe.mode, extra)
             if hosts.is_writer():
                 records.append_metrics(self._run_dir, lines)
+                if self._events is not None:
+                    tensorboard.add(self._events, self._run_dir, lines)
 
         self._commit = commit
 

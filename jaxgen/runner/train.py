@@ -26,7 +26,7 @@ from jaxgen.runner.start import (
     resident_data,
     start_training,
 )
-from jaxgen.runs import caches, lock, records
+from jaxgen.runs import caches, lock, records, tensorboard
 from jaxgen.training import checkpoint, loop
 
 
@@ -37,6 +37,8 @@ def train(recipe: Recipe, options: Options) -> Path:
     created, and if training diverges for all members. A signal to stop saves the state and raises
     SystemExit with code 128 + the signal.
     """
+    if options.output.tensorboard:
+        tensorboard.require()
     hosts.join(options.hardware)
     if options.hardware.compilation_cache:
         caches.keep_compiled_programs()
@@ -68,8 +70,12 @@ def train_epochs(
     num_epochs = setup.options.training.epochs
     assert num_epochs is not None
     diverged = epochs.diverged_before(loop.steps(state, layout), records.read_metrics(run_dir))
-    with checkpoint.open_checkpointer() as checkpointer:
-        saver = Saver(setup, run_dir, checkpointer, screen)
+    writes_events = setup.options.output.tensorboard and hosts.is_writer()
+    with (
+        checkpoint.open_checkpointer() as checkpointer,
+        tensorboard.opened(run_dir) if writes_events else contextlib.nullcontext() as events,
+    ):
+        saver = Saver(setup, run_dir, checkpointer, screen, events)
         starts_from_weights = setup.options.output.init_from is not None
         if loop.num_updates(state) == 0 and (starts_from_weights or num_epochs == 0):
             saver.add_epoch(*outcome(setup, 0, 0, Totals(), evaluate(state), {}))

@@ -6,6 +6,7 @@ metrics.jsonl      one line per epoch
 result.json        the last line, with options and environment
 evaluation.json    the results of `jaxgen evaluate`, with its options and environment
 report.html        the page that `jaxgen report` makes
+tensorboard/       event files, if they were asked for
 checkpoints/       training states, and the manifests that commit them
 lock.json          the process that writes
 samples/           a grid of samples per epoch
@@ -52,6 +53,11 @@ def evaluation_path(run_dir: Path) -> Path:
 def report_path(run_dir: Path) -> Path:
     """Return the path of the report: an HTML page."""
     return run_dir / "report.html"
+
+
+def events_path(run_dir: Path) -> Path:
+    """Return the directory of TensorBoard's event files."""
+    return run_dir / "tensorboard"
 
 
 def checkpoints_path(run_dir: Path) -> Path:
