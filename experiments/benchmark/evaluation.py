@@ -98,7 +98,7 @@ def evaluate_in_this_process(name: str, config: Config) -> dict[str, Any]:
         run_dir = Path(folder) / "run"
         train_command([*job.train, *data, "--epochs", "0", "--run-dir", str(run_dir)])
         start, cpu_start = time.perf_counter(), time.process_time()
-        evaluate(run_dir, options=job.options, likelihood=job.likelihood)
+        evaluate(run_dir, general=job.options, likelihood=job.likelihood)
         seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
     return {
         "title": job.title,

@@ -22,7 +22,7 @@ def evaluate(
     run_dir: RunDir,
     checkpoint: CheckpointChoice = "latest",
     recipe: RecipeModule = None,
-    options: tyro.conf.OmitArgPrefixes[EvaluationOptions] = EvaluationOptions(),
+    general: tyro.conf.OmitArgPrefixes[EvaluationOptions] = EvaluationOptions(),
     likelihood: tyro.conf.OmitArgPrefixes[LikelihoodOptions] = LikelihoodOptions(),
     samples: tyro.conf.OmitArgPrefixes[SampleOptions] = SampleOptions(),
 ) -> None:
@@ -35,7 +35,7 @@ def evaluate(
         run_dir: Directory of the run.
         checkpoint: Checkpoint to evaluate: latest, best, or a step.
         recipe: Module with the recipe of the run, if it is neither built in nor registered.
-        options: What is evaluated.
+        general: What is evaluated.
         likelihood: The estimates of the likelihood.
         samples: The comparison of samples with real images.
     """
@@ -46,10 +46,10 @@ def evaluate(
     screen = console.make_console()
     run = load(run_dir, checkpoint, recipe)
     screen.print(f"evaluating {run_dir} after {run.step} steps")
-    result = evaluation.evaluate(run, options, likelihood, samples, screen)
+    result = evaluation.evaluate(run, general, likelihood, samples, screen)
     record = {
         "checkpoint": checkpoint,
-        "options": _settings(options, likelihood, samples),
+        "options": _settings(general, likelihood, samples),
         **result.results,
     }
     directory.write_text(directory.evaluation_path(run_dir), json.dumps(record, indent=2) + "\n")
