@@ -13,7 +13,7 @@ from jaxgen.runner.options import DataOptions, TrainingOptions
 
 CONFIG = Config(
     model="conv",  # jaxgen.vae.models.ConvVAE: 32 64 128 256 512 channels, 128 latents
-    objective="logistic",  # jaxgen.vae.objectives.logistic: the ELBO of 8-bit pixels
+    objective="gaussian-fitted",  # jaxgen.vae.objectives.gaussian_fitted: one variance, fitted
     learning_rate=1e-3,  # of Adam, with a cosine decay to 10 %
 )
 DATA = DataOptions(dataset="shapes", image_size=64)

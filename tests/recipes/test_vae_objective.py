@@ -26,8 +26,8 @@ def facts(channels=1, noise=0.0):
     ("facts", "name", "reason"),
     [
         (facts(1, 0.2), "bernoulli", "the images are nearly black and white"),
-        (facts(1, 0.7), "logistic", "the images are gray"),
-        (facts(3, 0.2), "logistic", "the images are in color"),
+        (facts(1, 0.7), "gaussian-fitted", "the images are gray"),
+        (facts(3, 0.2), "gaussian-fitted", "the images are in color"),
     ],
 )
 def test_the_default_follows_the_data_and_says_why(facts, name, reason):
