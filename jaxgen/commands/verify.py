@@ -36,7 +36,7 @@ def verify(run_dir: RunDir, recipe: RecipeModule = None) -> None:
             problems.append(reason)
     try:
         step, damaged = checkpoint.find_step(path, "latest", run.recipe.mode)
-        last = checkpoint.read_extra(path, step)["lines"]
+        last = checkpoint.read_extra(path, step).get("lines", [])
         lines = records.merge(records.read_metrics(run_dir), last)
         if directory.environment_path(run_dir).exists():
             environment.read_starts(run_dir)

@@ -160,7 +160,7 @@ def load_run(
         like = jax.tree.map(lambda x: jax.ShapeDtypeStruct((num, *x.shape), x.dtype), like)
     lines = read_metrics(path)  # before the checkpoints, of which a running process may add more
     step, damaged = find_step(directory, checkpoint, recipe.mode)
-    lines = merge(lines, read_extra(directory, step)["lines"])
+    lines = merge(lines, read_extra(directory, step).get("lines", []))
     metrics = [record for record in lines if record["step"] <= step]
     if not isinstance(checkpoint, int):
         known = lines if checkpoint == "latest" else metrics
