@@ -78,13 +78,16 @@ def main(config: Config) -> None:
     with tempfile.TemporaryDirectory() as directory:
         room = Path(directory)
         with ThreadPoolExecutor(config.parallel) as pool:
-            found = pool.map(subjects.reference, SUBJECTS, [room] * len(SUBJECTS))
-            references = {s.name: run_dir for s, run_dir in zip(SUBJECTS, found, strict=True)}
+            disturbed = SUBJECTS if config.kills else (SINGLE,)
+            found = pool.map(subjects.reference, disturbed, [room] * len(disturbed))
+            references = {s.name: run_dir for s, run_dir in zip(disturbed, found, strict=True)}
         run_dir = references[SINGLE.name]
-        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-            altered = pool.submit(
-                campaign.alter_files, config.altered, config.seed, run_dir, room, deadline
-            )
+        share = -(-config.altered // config.parallel)
+        with ProcessPoolExecutor(config.parallel, get_context("spawn")) as pool:
+            altered = [
+                pool.submit(campaign.alter_files, share, config.seed, part, run_dir, room, deadline)
+                for part in range(config.parallel)
+            ]
             trials = campaign.resume_altered(
                 -(-config.altered // campaign.ALTERED_PER_PROCESS),
                 config.seed,
@@ -103,14 +106,14 @@ def main(config: Config) -> None:
                 parallel=config.parallel,
                 screen=screen,
             )
-            trials += altered.result()
+            trials += [trial for part in altered for trial in part.result()]
     record = {
         "environment": environment(),
         "seed": config.seed,
         "seconds": round(time.time() - start),
         **summarize(survivals, trials),
     }
-    screen.print(tables.table(record))
+    screen.print(tables.table([record]))
     if config.output is not None:
         config.output.write_text(json.dumps(record, indent=1) + "\n")
 

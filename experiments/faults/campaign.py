@@ -17,7 +17,7 @@ from jaxgen import console
 
 KILLS_PER_RUN = 12
 ALTERED_PER_PROCESS = 150  # files altered within a process, for each that is opened by another
-SHARES = {"file of a checkpoint": 8, "manifest": 2}  # of the altered files; 1 for each other target
+SHARES = {"file of a checkpoint": 5, "manifest": 2}  # of the altered files; 1 for each other target
 
 
 def kill_runs(
@@ -53,20 +53,23 @@ def kill_runs(
     return survivals
 
 
-def alter_files(number: int, seed: int, run_dir: Path, room: Path, deadline: float) -> list[Trial]:
+def alter_files(
+    number: int, seed: int, part: int, run_dir: Path, room: Path, deadline: float
+) -> list[Trial]:
     """Alter files of a copy of a run one after the other, and open them in this process."""
     screen = console.make_console()
-    rng = np.random.default_rng([seed, 2**32])
-    (room / "opened").mkdir()
-    shutil.copytree(run_dir, room / "opened" / "run")
+    rng = np.random.default_rng([seed, 2**32, part])
+    room = room / f"opened-{part}"
+    room.mkdir()
+    shutil.copytree(run_dir, room / "run")
     known: list[Target] = [
-        *targets.run_targets(room / "opened" / "run"),
-        *targets.cache_targets(room / "opened"),
-        *targets.weight_targets(room / "opened"),
+        *targets.run_targets(room / "run"),
+        *targets.cache_targets(room),
+        *targets.weight_targets(room),
     ]
     shares = np.array([SHARES.get(target.name, 1) for target in known])
     trials: list[Trial] = []
-    for index in np.repeat(np.arange(len(known)), _divide(number, shares)):
+    for index in rng.permutation(np.repeat(np.arange(len(known)), _divide(number, shares))):
         if time.time() > deadline:
             break
         trials.append(openings.attempt(known[index], rng))

@@ -1,4 +1,4 @@
-"""The results of the campaign as a Markdown table."""
+"""The results of campaigns as a Markdown table."""
 
 import json
 from pathlib import Path
@@ -8,15 +8,17 @@ HEADER = "| fault | times | runs lost | silent changes |\n|---|---|---|---|"
 
 
 def faults_table(results: Path) -> str:
-    """Tabulate `faults.json`: a row for each moment of a kill and each kind of file."""
-    return table(json.loads((results / "faults.json").read_text()))
+    """Tabulate the sum of all `faults_*.json`: a row for each moment of a kill and kind of file."""
+    return table([json.loads(path.read_text()) for path in sorted(results.glob("faults_*.json"))])
 
 
-def table(record: dict[str, Any]) -> str:
-    """Tabulate the record of a campaign, with a last row for the sum."""
-    kills = {f"SIGKILL, {moment}": counts for moment, counts in record["kills"].items()}
-    altered = {f"altered: {name}": _sum(ways.values()) for name, ways in record["altered"].items()}
-    rows = kills | altered
+def table(records: list[dict[str, Any]]) -> str:
+    """Tabulate the sum of the records of campaigns, with a last row for everything."""
+    rows: dict[str, dict[str, int]] = {}
+    for record in records:
+        found = {f"SIGKILL, {moment}": counts for moment, counts in record["kills"].items()}
+        found |= {f"altered: {k}": _sum(ways.values()) for k, ways in record["altered"].items()}
+        rows |= {name: _sum([rows.get(name, {}), counts]) for name, counts in found.items()}
     rows["**all**"] = _sum(rows.values())
     return "\n".join([HEADER, *(_row(name, counts) for name, counts in rows.items())])
 

@@ -1,5 +1,6 @@
 """The files that the campaign alters: those of a run, of the caches, and of weights."""
 
+import warnings
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -31,10 +32,11 @@ def run_targets(run_dir: Path) -> list[Target]:
     with lock.hold(run_dir):
         pass
     open_checkpoint = partial(_open_checkpoint, run_dir, intact, states)
+    open_run = partial(_open_run, run_dir, intact, states)
     open_record = partial(_open_record, run_dir, intact, states)
     return [
         Target("file of a checkpoint", state_files, open_checkpoint),
-        Target("manifest", [path / f"{step}.json" for step in states], open_checkpoint),
+        Target("manifest", [path / f"{step}.json" for step in states], open_run),
         Target("config.json", [directory.config_path(run_dir)], open_record),
         Target("metrics.jsonl", [directory.metrics_path(run_dir)], open_record),
         Target("environment.json", [directory.environment_path(run_dir)], open_record),
@@ -71,16 +73,28 @@ def weight_targets(room: Path) -> list[Target]:
 def _open_checkpoint(
     run_dir: Path, intact: Run, states: Mapping[int, Arrays], path: Path
 ) -> tuple[Outcome, str]:
+    checkpoints = directory.checkpoints_path(run_dir)
     try:
-        run = load_run(run_dir)
-        best, _ = checkpoint.find_step(
-            directory.checkpoints_path(run_dir), "best", intact.recipe.mode
-        )
+        step, damaged = checkpoint.find_step(checkpoints, "latest", intact.recipe.mode)
+        best, _ = checkpoint.find_step(checkpoints, "best", intact.recipe.mode)
+        state = checkpoint.restore(checkpoints, step, intact.state)
     except InputError as error:
         return "lost", f"another checkpoint is sound: {error}"
-    if not _same(arrays_of(run.state), states[run.step]) or checkpoint.damage(
-        directory.checkpoints_path(run_dir), best
-    ):
+    for _, reason in damaged:
+        warnings.warn(reason, stacklevel=1)
+    if not _same(arrays_of(state), states[step]) or checkpoint.damage(checkpoints, best):
+        return "changed", f"other weights at step {step}"
+    return ("unaffected" if step == intact.step else "earlier checkpoint"), ""
+
+
+def _open_run(
+    run_dir: Path, intact: Run, states: Mapping[int, Arrays], path: Path
+) -> tuple[Outcome, str]:
+    try:
+        run = load_run(run_dir)
+    except InputError as error:
+        return "lost", f"another checkpoint is sound: {error}"
+    if not _same(arrays_of(run.state), states[run.step]):
         return "changed", f"other weights at step {run.step}"
     return ("unaffected" if run.step == intact.step else "earlier checkpoint"), ""
 
