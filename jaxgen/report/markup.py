@@ -3,6 +3,9 @@
 import html
 from collections.abc import Iterable, Sequence
 
+from rich.table import Table
+
+NUM_ROWS = 100  # of a table for the terminal
 VOID = ("img", "input", "meta")
 
 
@@ -58,3 +61,20 @@ def section(title: str, *children: str) -> Html:
     """Create a section, whose heading a link can name."""
     anchor = title.lower().replace(" ", "-")
     return element("section", element("h2", title, id=anchor), *children, aria_labelledby=anchor)
+
+
+def rich_table(made: Table, caption: str) -> Html:
+    """Convert a table for the terminal; of many rows, only the first are shown."""
+    columns = [[str(cell) for cell in column.cells] for column in made.columns]
+    rows = list(zip(*columns, strict=True))
+    if len(rows) > NUM_ROWS:
+        caption += f" (the first {NUM_ROWS} of {len(rows)} rows)"
+    header = [str(column.header) for column in made.columns]
+    return table(caption, header, rows[:NUM_ROWS])
+
+
+def list_of(items: Sequence[str], **attributes: str) -> Html:
+    """Create a list; empty if there are no items."""
+    if not items:
+        return Html()
+    return element("ul", join(element("li", item) for item in items), **attributes)

@@ -3,26 +3,27 @@
 from importlib import resources
 
 from jaxgen import __version__
-from jaxgen.report import sections
+from jaxgen.report import provenance, sections
 from jaxgen.report.contents import Contents, attempt
-from jaxgen.report.markup import Html, element, join
+from jaxgen.report.markup import Html, element, join, list_of
+from jaxgen.report.members import members, shown_members
 from jaxgen.report.warnings import warnings
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 SECTIONS = (
     sections.samples,
     sections.curves,
-    sections.members,
+    members,
     sections.latent_space,
     sections.evaluation,
-    sections.provenance,
-    sections.software,
+    provenance.provenance,
+    provenance.software,
 )
 
 
 def report(contents: Contents) -> str:
     """Make the report of one run."""
-    alerts = warnings(contents, sections.shown_members(contents))
+    alerts = warnings(contents, shown_members(contents))
     made = [
         attempt(contents.problems, make.__name__, lambda make=make: make(contents))
         for make in SECTIONS
@@ -48,7 +49,7 @@ def page(
         element("button", "Light or dark", type="button", id="theme", hidden=True),
         element("h1", title),
         summary,
-        sections.list_of(alerts, class_="alerts", aria_label="Warnings"),
+        list_of(alerts, class_="alerts", aria_label="Warnings"),
         _missing(problems),
     )
     main = element("main", *body)
@@ -90,7 +91,7 @@ def _missing(problems: list[str]) -> Html:
     if not problems:
         return Html()
     summary = element("summary", f"Missing from this report: {len(problems)}")
-    return element("details", summary, sections.list_of(problems))
+    return element("details", summary, list_of(problems))
 
 
 def _asset(name: str) -> str:
