@@ -54,8 +54,10 @@ def drawings(run: Run, test: Batch | None) -> Iterator[Drawing]:
     )
     yield Drawing(
         "Interpolation of noise",
-        f"Between random noises, for the class {names[0]}: straight, and along a great circle.",
-        lambda: latent_space.interpolations(_generate(run), *_pairs(noise)),
+        "Between random noises, each pair of another class: straight, and along a great circle.",
+        lambda: latent_space.interpolations(
+            lambda z: _in_batches(generate, z, _spread_labels(len(names), len(z))), *_pairs(noise)
+        ),
     )
     if learner.generate_mixture is not None:
         mixture = partial(_in_batches, run.generate_mixture)
@@ -130,6 +132,12 @@ def _pairs(
 ) -> tuple[Float[np.ndarray, "m d"], Float[np.ndarray, "m d"]]:
     num = min(NUM_PAIRS, len(z) // 2)
     return z[0 : 2 * num : 2], z[1 : 2 * num : 2]
+
+
+def _spread_labels(num_classes: int, num: int) -> Int[np.ndarray, "{num}"]:
+    """Give each pair a class; many images of one class would distort BatchNorm's statistics."""
+    classes = np.linspace(0, num_classes - 1, NUM_PAIRS).round().astype(np.int32)
+    return np.repeat(classes, num // NUM_PAIRS)
 
 
 def _widen(weights: Float[np.ndarray, "n c"], num_classes: int) -> Float[np.ndarray, "n k"]:
