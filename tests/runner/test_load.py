@@ -21,6 +21,8 @@ OPTIONS = [
     "16",
     "--latent-dim",
     "4",
+    "--save-every",
+    "0",
 ]
 IMAGES = np.asarray(load("mnist_5k", "test", image_size=32).image[:5])
 
