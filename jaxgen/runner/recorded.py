@@ -60,7 +60,9 @@ def check_resumable(run_dir: Path, recorded: Options, options: Options) -> None:
     """Raise InputError if options that determine the results differ from the recorded ones."""
 
     def fixed(options: Options) -> dict[str, object]:
-        free = {"epochs", "dataset", "data_dir", "manual_dir"}  # the facts tell other data
+        free = {"epochs", "data_dir", "manual_dir"}
+        if Path(recorded.data.dataset or "").is_absolute():
+            free.add("dataset")  # it may have moved; the fingerprint tells other contents
         sweep = {f"sweep.{name}": values for name, values in vars(options.sweep).items()}
         sections = (options.config, options.data, options.training)
         own = {name: value for section in sections for name, value in vars(section).items()}

@@ -52,6 +52,7 @@ def test_a_full_disk_ends_the_run_and_it_continues_with_room(whole, small_disk, 
     assert_bit_identical(whole, run_dir)
 
 
+@pytest.mark.slow
 def test_a_read_only_disk_is_named_before_anything_is_trained(whole, small_disk, capsys):
     run_dir = small_disk / "run"
     start("vae", *OPTIONS, "--epochs", 1, "--run-dir", run_dir)
@@ -64,6 +65,7 @@ def test_a_read_only_disk_is_named_before_anything_is_trained(whole, small_disk,
     jaxgen("export", run_dir, small_disk.parent / "weights.pt")  # reading still works
 
 
+@pytest.mark.slow
 def test_a_file_size_limit_is_named_and_the_last_checkpoint_survives(whole, tmp_path):
     start("vae", *OPTIONS, "--epochs", 1, "--run-dir", tmp_path / "run")
     limited = ["bash", "-c", 'ulimit -f 600; exec "$@"', "bash"]

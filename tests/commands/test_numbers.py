@@ -35,7 +35,7 @@ def test_a_single_step(tmp_path):
     assert load_run(tmp_path / "run").step == 1
 
 
-@pytest.mark.parametrize("recipe", ["vae", "cgan"])
+@pytest.mark.parametrize("recipe", ["vae", pytest.param("cgan", marks=pytest.mark.slow)])
 def test_no_epoch_evaluates_the_initial_weights(tmp_path, recipe):
     options = TINY_VAE if recipe == "vae" else TINY_CGAN
     start(recipe, *options, "--epochs", 0, "--run-dir", tmp_path / "run")

@@ -144,16 +144,17 @@ def test_an_image_that_cannot_be_halved_is_refused_in_plain_words():
 def test_batch_statistics_need_more_than_one_value(size, batch_size, fits):
     """A batch of one whose encoder ends in 1x1 maps is refused, before the first update."""
     learner = vae(ConvVAE((size, size, 1), hidden_dims=(4, 4), latent_dim=2), gaussian("tanh", 0.1))
-    state = learner.init(jax.random.key(0), Hypers())
+    state = jax.jit(learner.init)(jax.random.key(0), Hypers())
     images = np.random.default_rng(0).integers(0, 256, (batch_size, size, size, 1), np.uint8)
     batch = Batch(jnp.array(images), jnp.zeros(batch_size, jnp.int32))
     if fits:
-        _, metrics = learner.step(state, batch, jax.random.key(1))
+        _, metrics = jax.jit(learner.step)(state, batch, jax.random.key(1))
         assert np.isfinite(metrics["loss"])
     else:
         with pytest.raises(InputError, match="--batch-size of at least 2"):
             learner.step(state, batch, jax.random.key(1))
-    assert np.isfinite(learner.evaluate(state, batch, jax.random.key(2))["kl_nats"]).all()
+    metrics = jax.jit(learner.evaluate)(state, batch, jax.random.key(2))
+    assert np.isfinite(metrics["kl_nats"]).all()
 
 
 def test_a_convolutional_vae_without_layers_is_refused():

@@ -20,7 +20,7 @@ def test_the_experiment_runs_with_the_options_and_its_first_epoch_is_not_counted
         os.makedirs(run_dir)
         with open(f"{run_dir}/metrics.jsonl", "w") as file:
             for time in (160.0, 162.0, 165.0):  # the first epoch compiled for a minute
-                file.write(json.dumps({"step": 1, "time": time}) + "\n")
+                file.write(json.dumps({"epoch": 1, "step": 1, "time": time}) + "\n")
 
     monkeypatch.setattr(overhead.subprocess, "run", run)
     config = overhead.Config(model="mlp", dataset="mnist", batch_size=32, epochs=3)

@@ -30,7 +30,7 @@ def test_an_epoch_s_throughput_counts_its_images_in_its_whole_time(monkeypatch):
         os.makedirs(run_dir)
         with open(f"{run_dir}/metrics.jsonl", "w") as file:
             for step, time in ((30, 100.0), (60, 109.0), (90, 112.0)):  # the first epochs compile
-                file.write(json.dumps({"step": step, "time": time}) + "\n")
+                file.write(json.dumps({"epoch": step // 30, "step": step, "time": time}) + "\n")
 
     monkeypatch.setattr(startup.subprocess, "run", run)
     assert startup.epoch_images_per_second(WORKLOADS["mlp-vae"]) == 30 * 128 / 3.0
