@@ -12,8 +12,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from jaxgen.errors import InputError
-from jaxgen.evaluation import classifier
-from jaxgen.evaluation.accuracy_score import NUM_STEPS, VALIDATION_SHARE
+from jaxgen.evaluation import accuracy_score, classifier
 from jaxgen.evaluation.classifier import NUM_FEATURES, Classifier
 from jaxgen.evaluation.features import TrainedClassifier
 from jaxgen.interop import fidelity
@@ -179,8 +178,8 @@ def _evaluate_samples(
         "classifier_accuracy": float(tree["accuracy"]),
         "classification_accuracy_score": {
             "num_samples": min(options.num_samples, len(sets.train.label)),
-            "num_steps": NUM_STEPS,
-            "validation_share": VALIDATION_SHARE,
+            "num_steps": accuracy_score.NUM_STEPS,
+            "validation_share": accuracy_score.VALIDATION_SHARE,
         },
         "class_names": list(sets.class_names),
         "real_test_set": real,
