@@ -11,7 +11,6 @@ from jaxgen.errors import InputError
 from jaxgen.interop import files, torch
 from jaxgen.recipes.recipe import Facts, Recipe, TorchNames
 from jaxgen.runner import recorded
-from jaxgen.runner.load import load_run
 from jaxgen.runner.options import Options
 from jaxgen.torch_layers import StateDict
 from jaxgen.types import CheckpointChoice
@@ -47,6 +46,8 @@ def load_weights(
 
     Raises InputError if the source cannot be read, or if its weights do not fit the options.
     """
+    from jaxgen.runner.load import load_run  # imports Orbax, which would slow down --help
+
     if not source.is_dir():
         networks, notice = _read_file(recipe, source)
         entries = _torch_names(recipe).entries(options.config, facts)
