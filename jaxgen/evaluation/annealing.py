@@ -7,14 +7,13 @@ row `c * num_images + i`.
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.scipy.stats import norm
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
 Images = Float[Array, "n h w c"]  # as the model sees them
 Latents = Float[Array, "n d"]
@@ -104,8 +103,14 @@ def bounds(
     if posterior is None:
         return Bounds(lower, jnp.full_like(lower, jnp.inf), there.acceptance)
     end = jnp.tile(posterior, (num_chains, 1))
-    back = anneal_back(
-        likelihood(num_chains), end, schedule, step_sizes, back_key, num_leapfrog=num_leapfrog
+    back = anneal(
+        likelihood(num_chains),
+        end,
+        schedule,
+        step_sizes,
+        back_key,
+        num_leapfrog=num_leapfrog,
+        reverse=True,
     )
     return Bounds(lower, -log_mean(back.log_weight, num_images), there.acceptance)
 
@@ -192,47 +197,34 @@ def anneal(
     key: Key[Array, ""],
     *,
     num_leapfrog: int,
+    reverse: bool = False,
 ) -> Pass:
-    """Pass from z ~ N(0, I) to the posterior: exp(log_weight) has the expectation p(x)."""
-    transition = partial(hamiltonian_step, log_likelihood, num_leapfrog=num_leapfrog)
-    num_chains = z.shape[0] // step_sizes.shape[1]
+    """Pass from z ~ N(0, I) to the posterior: exp(log_weight) has the expectation p(x).
 
-    def temper(carry, inputs):
-        point, log_weight = carry
-        previous, beta, step_size, index = inputs
-        log_weight = log_weight + (beta - previous) * point.log_likelihood
-        steps, step_key = jnp.tile(step_size, num_chains), jax.random.fold_in(key, index)
-        point, probability = transition(point, beta, steps, step_key)
-        return (point, log_weight), probability.mean()
-
-    start = evaluate(log_likelihood, z), jnp.zeros(z.shape[0])
-    (_, log_weight), acceptance = lax.scan(temper, start, _pairs(schedule, step_sizes))
-    return Pass(log_weight, acceptance.mean())
-
-
-def anneal_back(
-    log_likelihood: LogLikelihood,
-    z: Latents,
-    schedule: Schedule,
-    step_sizes: Float[Array, "steps b"],
-    key: Key[Array, ""],
-    *,
-    num_leapfrog: int,
-) -> Pass:
-    """Pass from z ~ p(z | x) to the prior: exp(log_weight) has the expectation 1 / p(x)."""
-    transition = partial(hamiltonian_step, log_likelihood, num_leapfrog=num_leapfrog)
+    With `reverse`, pass from z ~ p(z | x) to the prior: the expectation is 1 / p(x). The
+    transitions are the same, in the opposite order.
+    """
     num_chains = z.shape[0] // step_sizes.shape[1]
 
     def temper(carry, inputs):
         point, log_weight = carry
         previous, beta, step_size, index = inputs
         steps, step_key = jnp.tile(step_size, num_chains), jax.random.fold_in(key, index)
-        point, probability = transition(point, beta, steps, step_key)
-        return (point, log_weight + (previous - beta) * point.log_likelihood), probability.mean()
+        before = point
+        point, probability = hamiltonian_step(
+            log_likelihood, point, beta, steps, step_key, num_leapfrog
+        )
+        # The weight follows beta before the transition on the way up, after it on the way down.
+        gain = (
+            (previous - beta) * point.log_likelihood
+            if reverse
+            else (beta - previous) * before.log_likelihood
+        )
+        return (point, log_weight + gain), probability.mean()
 
     start = evaluate(log_likelihood, z), jnp.zeros(z.shape[0])
-    inputs = _pairs(schedule, step_sizes)
-    (_, log_weight), acceptance = lax.scan(temper, start, inputs, reverse=True)
+    inputs = schedule[:-1], schedule[1:], step_sizes, jnp.arange(len(schedule) - 1)
+    (_, log_weight), acceptance = lax.scan(temper, start, inputs, reverse=reverse)
     return Pass(log_weight, acceptance.mean())
 
 
@@ -240,10 +232,3 @@ def log_mean(log_weight: Float[Array, "n"], num_images: int) -> Float[Array, "b"
     """Average the weights of the chains of each image, as logarithms."""
     by_chain = log_weight.reshape(-1, num_images)
     return jax.nn.logsumexp(by_chain, axis=0) - jnp.log(by_chain.shape[0])
-
-
-def _pairs(
-    schedule: Schedule, step_sizes: Float[Array, "steps b"]
-) -> tuple[Float[Array, "steps"], Float[Array, "steps"], Array, Int[Array, "steps"]]:
-    """Return, for each step, both temperatures, the step sizes and the index."""
-    return schedule[:-1], schedule[1:], step_sizes, jnp.arange(len(schedule) - 1)
