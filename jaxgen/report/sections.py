@@ -83,7 +83,7 @@ def evaluation(contents: Contents) -> Html:
     """Tabulate the results of `jaxgen evaluate`."""
     results, parts = contents.evaluation, []
     if not results:
-        hint = "Not evaluated yet: run `jaxgen evaluate`, then `jaxgen report` again."
+        hint = "Not evaluated yet: run jaxgen evaluate, then jaxgen report again."
         return section("Evaluation", element("p", hint))
     for name, make in (
         ("likelihood", evaluation_tables.likelihood_table),
