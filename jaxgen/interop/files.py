@@ -1,5 +1,6 @@
 """Files of PyTorch weights: read checkpoints of any layout, and write state dicts."""
 
+import hashlib
 import io
 import math
 import re
@@ -31,6 +32,7 @@ SKIPPED_CLASSES = (
     "pathlib._local.WindowsPath",
 )
 
+CHECKSUM = "jaxgen.sha256"  # in the metadata of a safetensors file, which has none of its own
 MAX_DEPTH = 20  # of the dicts in a checkpoint
 MAX_ITEMS = 1_000_000
 
@@ -77,7 +79,7 @@ def save(path: Path, state_dict: Mapping[str, np.ndarray]) -> None:
     arrays = {name: np.asarray(array, order="C") for name, array in state_dict.items()}
     match path.suffix:
         case ".safetensors":
-            data = _import_safetensors().numpy.save(arrays)
+            data = _import_safetensors().numpy.save(arrays, {CHECKSUM: _checksum(arrays)})
         case ".pt" | ".pth" | ".ckpt":
             torch = import_torch()
             tensors = {name: torch.tensor(array) for name, array in arrays.items()}
@@ -115,11 +117,23 @@ def _read(path: Path) -> Any:
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
     safetensors = _import_safetensors()
     try:
-        return safetensors.numpy.load_file(path)
+        arrays = safetensors.numpy.load_file(path)
+        with safetensors.safe_open(path, "np") as file:
+            checksum = (file.metadata() or {}).get(CHECKSUM)  # other programs write none
+        if checksum not in (None, _checksum(arrays)):
+            raise ValueError("its checksum is another")
+        return arrays
     except Exception as error:  # of any class, since the file may have any content
         raise InputError(
             f"{path} is damaged or not supported ({error}): save the weights again."
         ) from None
+
+
+def _checksum(arrays: Mapping[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype} {array.shape}".encode() + array.tobytes())
+    return digest.hexdigest()
 
 
 def _read_pickled(path: Path) -> Any:

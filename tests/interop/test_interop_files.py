@@ -144,6 +144,19 @@ def test_several_networks_keep_their_names(torch, state_dict, tmp_path):
         assert_same(expected, load(tmp_path / "gan.pt").arrays)
 
 
+def test_a_flipped_bit_in_an_exported_file_is_noticed(state_dict, tmp_path):
+    path = tmp_path / "weights.safetensors"
+    save(path, state_dict)
+    content, rng = path.read_bytes(), np.random.default_rng(0)
+    num_bytes = sum(array.nbytes for array in state_dict.values())
+    for position in rng.integers(num_bytes, size=30):
+        flipped = bytearray(content)
+        flipped[-1 - position] ^= 1 << int(rng.integers(8))
+        path.write_bytes(flipped)
+        with pytest.raises(InputError, match=r"weights\.safetensors is damaged"):
+            load(path)
+
+
 @pytest.mark.parametrize("name", ["float16", "bfloat16", "float64"])
 @pytest.mark.parametrize("kind", ["torch", "safetensors"])
 def test_other_precisions_are_cast_to_float32_and_that_is_said(torch, tmp_path, name, kind):
