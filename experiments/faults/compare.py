@@ -1,6 +1,5 @@
 """Compare a run with one that nothing has disturbed, to the bit."""
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -97,7 +96,7 @@ def _result_differences(one: Path, other: Path) -> list[str]:
 
 
 def _result(run_dir: Path) -> dict[str, Any]:
-    result = json.loads(directory.result_path(run_dir).read_text())
+    result = records.read_result(run_dir)
     metrics = _untimed(result["metrics"])
     return {**result, "metrics": metrics, "environment": None, "training_seconds": None}
 

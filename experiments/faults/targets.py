@@ -1,7 +1,7 @@
 """The files that the campaign alters: those of a run, of the caches, and of weights."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,8 +13,9 @@ from jaxgen.data import builtin, cache
 from jaxgen.errors import InputError
 from jaxgen.interop import files
 from jaxgen.runner.load import Run, load_run
-from jaxgen.runs import caches, directory, environment, lock
+from jaxgen.runs import caches, directory, environment, lock, records
 from jaxgen.training import checkpoint
+from jaxgen.types import JsonObject
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -39,9 +40,14 @@ def run_targets(run_dir: Path) -> list[Target]:
         Target("manifest", [path / f"{step}.json" for step in states], open_run),
         Target("config.json", [directory.config_path(run_dir)], open_record),
         Target("metrics.jsonl", [directory.metrics_path(run_dir)], open_record),
-        Target("environment.json", [directory.environment_path(run_dir)], open_record),
+        _json_target(directory.environment_path(run_dir), lambda: environment.read_starts(run_dir)),
+        _json_target(directory.result_path(run_dir), lambda: [records.read_result(run_dir)]),
         Target("lock.json", [lock.lock_path(run_dir)], partial(_open_lock, run_dir)),
     ]
+
+
+def _json_target(path: Path, read: Callable[[], Sequence[JsonObject]]) -> Target:
+    return Target(path.name, [path], partial(_open_json, read, read()))
 
 
 def cache_targets(room: Path) -> list[Target]:
@@ -102,7 +108,6 @@ def _open_run(
 def _open_record(
     run_dir: Path, intact: Run, states: Mapping[int, Arrays], path: Path
 ) -> tuple[Outcome, str]:
-    environment.read_starts(run_dir)
     run = load_run(run_dir)
     if run.options != intact.options or run.facts != intact.facts:
         return "changed", f"{run.options}, {run.facts}"
@@ -111,6 +116,19 @@ def _open_record(
     if any(line not in intact.metrics for line in run.metrics):
         return "changed", "other metrics"
     return ("unaffected" if run.metrics == intact.metrics else "incomplete"), ""
+
+
+def _open_json(
+    read: Callable[[], Sequence[JsonObject]], intact: Sequence[JsonObject], path: Path
+) -> tuple[Outcome, str]:
+    found = read()
+    if len(found) == len(intact) and all(
+        one.get(key) == value
+        for one, other in zip(found, intact, strict=True)
+        for key, value in other.items()
+    ):
+        return "unaffected", ""
+    return "changed", f"{found}"
 
 
 def _open_lock(run_dir: Path, path: Path) -> tuple[Outcome, str]:

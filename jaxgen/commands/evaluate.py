@@ -1,7 +1,6 @@
 """`jaxgen evaluate`: estimate the likelihood of a run's model, and judge its samples."""
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from jaxtyping import UInt8
 from jaxgen import console
 from jaxgen.commands.arguments import RecipeModule, RunDir, load
 from jaxgen.runner.evaluation_options import EvaluationOptions, LikelihoodOptions, SampleOptions
-from jaxgen.runs import directory
+from jaxgen.runs import directory, records
 from jaxgen.types import CheckpointChoice
 
 NUM_COLUMNS = 8
@@ -33,7 +32,7 @@ def evaluate(
 
     Args:
         run_dir: Directory of the run.
-        checkpoint: Checkpoint to evaluate: latest, best, or a step.
+        checkpoint: Checkpoint to evaluate: latest, best of the saved ones, or a step.
         recipe: Module with the recipe of the run, if it is neither built in nor registered.
         general: What is evaluated.
         likelihood: The estimates of the likelihood.
@@ -52,7 +51,7 @@ def evaluate(
         "options": _settings(general, likelihood, samples),
         **result.results,
     }
-    directory.write_text(directory.evaluation_path(run_dir), json.dumps(record, indent=2) + "\n")
+    records.write_evaluation(run_dir, record)
     pictures = _draw(run_dir, record, result.pairs, run.num_members)
     for name, table in (
         ("likelihood", evaluation_tables.likelihood_table),

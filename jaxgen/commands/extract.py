@@ -7,8 +7,9 @@ from typing import Annotated
 import tyro
 
 from jaxgen.commands.arguments import RecipeModule, RunDir, load
-from jaxgen.runner import epochs, recorded
-from jaxgen.runner.epochs import Totals, score
+from jaxgen.runner import epochs, recorded, saved
+from jaxgen.runner.epochs import score
+from jaxgen.runner.saved import Saved
 from jaxgen.runs import directory, environment, records
 from jaxgen.types import CheckpointChoice
 
@@ -29,13 +30,15 @@ def extract(
         run_dir: Directory of the population.
         index: Number of the member, from 0.
         new_dir: Directory of the new run, which must not exist yet.
-        checkpoint: Checkpoint to extract: latest, best (by the mean over the members), or a step.
+        checkpoint: Checkpoint to extract: latest, best of the saved ones, or a step. The best has
+            the best mean over the members.
         recipe: Module with the recipe of the run, if it is neither built in nor registered.
     """
     from jaxgen.pictures import curves
-    from jaxgen.training.checkpoint import commit, open_checkpointer, read_extra, save
+    from jaxgen.training.checkpoint import commit, open_checkpointer, save
 
-    run = load(run_dir, checkpoint, recipe).member(index)
+    population = load(run_dir, checkpoint, recipe)
+    run = population.member(index)
     directory.create(new_dir, overwrite=False)
     pictures = directory.member_path(run_dir, index)
     if pictures.is_dir():
@@ -46,8 +49,9 @@ def extract(
     records.append_metrics(new_dir, run.metrics)
     best = run.recipe.best
     metric = score(run.metrics[-1], best) if run.metrics else float("nan")
-    totals = Totals.from_json(read_extra(directory.checkpoints_path(run_dir), run.step)["totals"])
-    extra = {"totals": totals.member(index).to_json(), "lines": []}
+    checkpoints = directory.checkpoints_path(run_dir)
+    totals = saved.read(checkpoints, run.step, population.num_members).totals
+    extra = Saved(totals=totals.member(index)).to_json()
     path = directory.checkpoints_path(new_dir)
     with open_checkpointer() as checkpointer:
         save(checkpointer, path, run.step, run.state)

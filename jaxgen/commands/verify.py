@@ -16,8 +16,9 @@ def verify(run_dir: RunDir, recipe: RecipeModule = None) -> None:
         run_dir: Directory of the run.
         recipe: Module with the recipe of the run, if it is neither built in nor registered.
     """
-    from jaxgen.runner import recorded
+    from jaxgen.runner import recorded, saved
     from jaxgen.runner.notices import notices
+    from jaxgen.runner.sweep import num_members
     from jaxgen.runs import directory, environment, records
     from jaxgen.training import checkpoint
 
@@ -27,6 +28,10 @@ def verify(run_dir: RunDir, recipe: RecipeModule = None) -> None:
         ("environment.json", lambda: environment.read_starts(run_dir)),
         ("metrics.jsonl", lambda: records.read_metrics(run_dir)),
     ]
+    if directory.result_path(run_dir).exists():
+        checks.append(("result.json", lambda: records.read_result(run_dir)))
+    if directory.evaluation_path(run_dir).exists():
+        checks.append(("evaluation.json", lambda: records.read_evaluation(run_dir)))
     problems = [problem for name, check in checks if (problem := _try(name, check))]
     path = directory.checkpoints_path(run_dir)
     for step in checkpoint.steps(path):
@@ -36,8 +41,8 @@ def verify(run_dir: RunDir, recipe: RecipeModule = None) -> None:
             problems.append(reason)
     try:
         step, damaged = checkpoint.find_step(path, "latest", run.recipe.mode)
-        last = checkpoint.read_extra(path, step).get("lines", [])
-        lines = records.merge(records.read_metrics(run_dir), last)
+        last = saved.read(path, step, num_members(run.options))
+        lines = records.merge(records.read_metrics(run_dir), last.lines)
         if directory.environment_path(run_dir).exists():
             environment.read_starts(run_dir)
         for notice in notices(run_dir, step, damaged, lines, run.facts.steps_per_epoch):

@@ -1,6 +1,5 @@
 """What a report shows of a run: everything in its directory that can be read."""
 
-import json
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +15,7 @@ from jaxgen.runner.evaluation import load_same_data
 from jaxgen.runner.evaluation_options import EvaluationOptions
 from jaxgen.runner.load import Run, load_run
 from jaxgen.runner.recorded import Recorded
-from jaxgen.runner.sweep import members
+from jaxgen.runner.sweep import num_members
 from jaxgen.runs import directory, environment, records
 from jaxgen.runs.records import Record
 from jaxgen.types import Batch, JsonObject
@@ -46,8 +45,7 @@ class Contents(NamedTuple):
     @property
     def num_members(self) -> int | None:
         """The size of a population; None for a single run."""
-        num = len(members(self.recorded.options))
-        return num if num > 1 else None
+        return num_members(self.recorded.options)
 
     @property
     def best_epoch(self) -> int | None:
@@ -123,13 +121,5 @@ def _read_metrics(run_dir: Path, problems: list[str]) -> list[Record]:
 
 
 def _read_evaluation(run_dir: Path) -> JsonObject:
-    path = directory.evaluation_path(run_dir)
-    if not path.exists():
-        return {}
-    try:
-        found = json.loads(path.read_text())
-    except ValueError as error:
-        raise InputError(f"{path} is damaged: {error}.") from None
-    if not isinstance(found, dict):
-        raise InputError(f"{path} is damaged: it is no JSON object.")
-    return found
+    is_evaluated = directory.evaluation_path(run_dir).exists()
+    return records.read_evaluation(run_dir) if is_evaluated else {}

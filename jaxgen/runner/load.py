@@ -13,14 +13,14 @@ from jaxtyping import Array, Float, PyTree, Shaped
 from jaxgen.batch import check_images, check_labels
 from jaxgen.errors import InputError
 from jaxgen.recipes.recipe import Facts, Recipe, Task
-from jaxgen.runner import recorded
+from jaxgen.runner import recorded, saved
 from jaxgen.runner.epochs import member_record
 from jaxgen.runner.notices import notices
 from jaxgen.runner.options import Options
-from jaxgen.runner.sweep import members
+from jaxgen.runner.sweep import members, num_members
 from jaxgen.runs.directory import checkpoints_path
 from jaxgen.runs.records import Record, merge, read_metrics
-from jaxgen.training.checkpoint import find_step, read_extra, restore
+from jaxgen.training.checkpoint import find_step, restore
 from jaxgen.types import CheckpointChoice, Learner
 
 Images = Float[np.ndarray, "n h w c"]  # in [0, 1]
@@ -53,8 +53,7 @@ class Run:
     @property
     def num_members(self) -> int | None:
         """The size of a population; None for a single run."""
-        num = len(members(self.options))
-        return num if num > 1 else None
+        return num_members(self.options)
 
     def member(self, index: int) -> "Run":
         """Select one member of a population as a single run. Raises InputError if there is none."""
@@ -142,12 +141,12 @@ class Run:
 def load_run(
     path: str | Path, checkpoint: CheckpointChoice = "latest", recipe: Recipe | None = None
 ) -> Run:
-    """Open a run at its latest checkpoint, its best one, or that of a given step.
+    """Open a run at its latest checkpoint, the best of the saved ones, or that of a given step.
 
-    The best checkpoint of a population has the best mean of the metric over its members. "latest"
-    and "best" skip damaged checkpoints, with a warning. Only a recipe that is neither built in nor
-    registered must be given. Raises InputError if the directory is not a run, or has no such
-    checkpoint.
+    Short epochs are not each saved. The best checkpoint of a population has the best mean of the
+    metric over its members. "latest" and "best" skip damaged checkpoints, with a warning. Only a
+    recipe that is neither built in nor registered must be given. Raises InputError if the directory
+    is not a run, or has no such checkpoint.
     """
     path = Path(path)
     recipe, options, facts = recorded.read(path, recipe)
@@ -156,11 +155,12 @@ def load_run(
         raise InputError(f"{path} has no checkpoint yet: train it for an epoch.")
     task = recipe.build(options.config, facts)
     like = jax.eval_shape(task.learner.init, jax.random.key(0), recipe.hypers(options.config))
-    if (num := len(members(options))) > 1:
+    num = num_members(options)
+    if num is not None:
         like = jax.tree.map(lambda x: jax.ShapeDtypeStruct((num, *x.shape), x.dtype), like)
     lines = read_metrics(path)  # before the checkpoints, of which a running process may add more
     step, damaged = find_step(directory, checkpoint, recipe.mode)
-    lines = merge(lines, read_extra(directory, step).get("lines", []))
+    lines = merge(lines, saved.read(directory, step, num).lines)
     metrics = [record for record in lines if record["step"] <= step]
     if not isinstance(checkpoint, int):
         known = lines if checkpoint == "latest" else metrics

@@ -11,15 +11,15 @@ from rich.console import Console
 from jaxgen.convolution import default_implementation
 from jaxgen.errors import InputError
 from jaxgen.recipes.recipe import Drawn
-from jaxgen.runner import hosts, recorded
+from jaxgen.runner import hosts, recorded, saved
 from jaxgen.runner.check_fits import check_fits
-from jaxgen.runner.epochs import Totals, Values
+from jaxgen.runner.epochs import Values
 from jaxgen.runner.notices import notices
 from jaxgen.runner.options import OutputOptions
+from jaxgen.runner.saved import Saved
 from jaxgen.runner.setup import Setup
 from jaxgen.runner.state import initial_state, initial_weights, run_keys
 from jaxgen.runs import caches, directory, environment, records
-from jaxgen.runs.records import Record
 from jaxgen.training import checkpoint, loop
 from jaxgen.training.sharding import put
 from jaxgen.training.streaming import stream
@@ -41,10 +41,8 @@ class Position(NamedTuple):
     """The position at which a run starts: that of a new run, or that of a checkpoint."""
 
     state: PyTree
-    totals: Totals = Totals()
-    """The totals of an epoch that was interrupted."""
-    lines: tuple[Record, ...] = ()
-    """The lines that the checkpoint committed."""
+    saved: Saved = Saved()
+    """What the checkpoint records beside the state."""
 
 
 def start_training(setup: Setup, run_dir: Path, screen: Console) -> Training:
@@ -76,8 +74,8 @@ def starting_position(setup: Setup, run_dir: Path, screen: Console) -> Position:
     if not checkpoint.steps(path) and not records.read_metrics(run_dir):
         return Position(state)  # it stopped before its first checkpoint
     step, damaged = checkpoint.find_step(path, "latest", setup.recipe.mode)
-    extra = checkpoint.read_extra(path, step)
-    lines = records.merge(records.read_metrics(run_dir), extra["lines"])
+    last = saved.read(path, step, setup.layout.num_members)
+    lines = records.merge(records.read_metrics(run_dir), last.lines)
     for notice in notices(run_dir, step, damaged, lines, setup.shape.num_steps):
         screen.print(notice, style="yellow")
     state = checkpoint.restore(path, step, state)
@@ -89,7 +87,7 @@ def starting_position(setup: Setup, run_dir: Path, screen: Console) -> Position:
         screen.print(
             f"After the {planned} epochs planned at the start, schedules keep their last value."
         )
-    return Position(state, Totals.from_json(extra["totals"]), tuple(extra["lines"]))
+    return Position(state, last)
 
 
 def choose_directory(options: OutputOptions, name: str) -> Path:
@@ -111,7 +109,7 @@ def create_directory(setup: Setup, run_dir: Path, start: Position, screen: Conso
             directory.create(run_dir, overwrite=output.overwrite)
         recorded.write(run_dir, setup.recipe, setup.options, setup.facts)
         directory.result_path(run_dir).unlink(missing_ok=True)  # it marks a finished run
-        records.reset_metrics(run_dir, loop.num_updates(start.state), start.lines)
+        records.reset_metrics(run_dir, loop.num_updates(start.state), start.saved.lines)
         environment.record_start(
             run_dir,
             convolution=default_implementation(),

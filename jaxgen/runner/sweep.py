@@ -48,6 +48,12 @@ def members(options: Options) -> list[Options]:
     ]
 
 
+def num_members(options: Options) -> int | None:
+    """Return the size of a population; None for a single run."""
+    num = len(members(options))
+    return num if num > 1 else None
+
+
 def differences(options: Options) -> list[dict[str, float]]:
     """List the swept values of each member."""
     names = _axes(options)

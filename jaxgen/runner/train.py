@@ -66,7 +66,7 @@ def train_epochs(
 ) -> None:
     """Train to the last epoch, or until a signal asks to stop."""
     screen, layout, shape = progress.console, setup.layout, setup.shape
-    keys, train_chunk, evaluate, (state, totals, _) = training
+    keys, train_chunk, evaluate, (state, (_, totals)) = training
     num_epochs = setup.options.training.epochs
     assert num_epochs is not None
     diverged = epochs.diverged_before(loop.steps(state, layout), records.read_metrics(run_dir))

@@ -1,22 +1,21 @@
 """config.json: dataclasses as nested JSON, written and read by their types.
 
 An option that is added with a default leaves older files readable. A breaking change raises FORMAT.
-The file holds a digest of its content, since one changed digit would make it another run.
 """
 
 import contextlib
 import dataclasses
-import hashlib
-import json
 import types
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from jaxgen.errors import InputError
-from jaxgen.runs.directory import config_path, write_text
+from jaxgen.runs import json_file
+from jaxgen.runs.directory import config_path
 
 FORMAT = 2
+REMEDY = 'restore it or, if you changed it on purpose, remove its "digest"'
 T = TypeVar("T")
 
 
@@ -24,31 +23,20 @@ def write_config(run_dir: Path, recipe: str, sections: Mapping[str, object]) -> 
     """Record the name of a recipe, and a dataclass per section."""
     record = {"format": FORMAT, "recipe": recipe}
     record |= {name: encode(section) for name, section in sections.items()}
-    text = json.dumps(record | {"digest": _digest(record)}, indent=2)
-    write_text(config_path(run_dir), text + "\n")
+    json_file.write(config_path(run_dir), record)
 
 
 def read_config(run_dir: Path) -> dict[str, object]:
     """Read the JSON object in config.json. Raises InputError if it is altered or not of FORMAT."""
     path = config_path(run_dir)
-    try:
-        record = json.loads(path.read_text())
-    except (FileNotFoundError, NotADirectoryError):
-        raise InputError(f"{run_dir} is not a run: it has no config.json.") from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}.") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is damaged: {error}.") from None
+    if not path.exists():
+        raise InputError(f"{run_dir} is not a run: it has no config.json.")
+    record = json_file.read(path, REMEDY)
     found = record.get("format", 1) if isinstance(record, dict) else None
     if found != FORMAT:
         raise InputError(
             f"{path} has format {found}, and this version of jaxgen reads format {FORMAT}: use the "
             "version that started the run."
-        )
-    if record.pop("digest", None) not in (None, _digest(record)):
-        raise InputError(
-            f"{path} is altered since it was written: restore it or, to use it as it is, remove "
-            'its "digest".'
         )
     if not isinstance(record.get("recipe"), str):
         raise InputError(f"{path}: recipe cannot be {record.get('recipe')!r}.")
@@ -104,10 +92,6 @@ def decode(kind: object, value: object, where: str) -> object:
     if kind in (bool, int, str) and type(value) is kind:
         return value
     raise InputError(f"{where} cannot be {value!r}.")
-
-
-def _digest(record: Mapping[str, object]) -> str:
-    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
 def _decode_dataclass(kind: type, value: dict[str, object], where: str) -> object:

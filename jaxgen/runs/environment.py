@@ -1,7 +1,6 @@
 """environment.json: the software and hardware of each start of a run."""
 
 import importlib.metadata
-import json
 import os
 import platform
 import shlex
@@ -13,8 +12,10 @@ from pathlib import Path
 import jax
 
 from jaxgen.errors import InputError
-from jaxgen.runs.directory import environment_path, write_text
+from jaxgen.runs import json_file
+from jaxgen.runs.directory import environment_path
 
+REMEDY = "delete it to continue the run"
 PACKAGES = ("jaxgen", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
@@ -38,22 +39,20 @@ def environment() -> dict[str, object]:
 def record_start(run_dir: Path, **details: object) -> None:
     """Append a description of this process, with `details` of the run."""
     starts = read_starts(run_dir) if environment_path(run_dir).exists() else []
-    text = json.dumps([*starts, environment() | details], indent=2) + "\n"
-    write_text(environment_path(run_dir), text)
+    json_file.write(environment_path(run_dir), [*starts, environment() | details])
 
 
 def read_starts(run_dir: Path) -> list[dict[str, object]]:
     """Read the entry of each start. Raises InputError if the file is missing or damaged."""
     path = environment_path(run_dir)
-    try:
-        starts = json.loads(path.read_text())
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}.") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is damaged: {error}. Delete it to continue the run.") from None
-    if not isinstance(starts, list) or not all(isinstance(start, dict) for start in starts):
-        raise InputError(f"{path} is damaged: it is not a list of starts. Delete it to continue.")
+    starts = json_file.read(path, REMEDY)
+    if not isinstance(starts, list) or not starts or not all(map(_is_start, starts)):
+        raise InputError(f"{path} is damaged (it is no list of starts): {REMEDY}.")
     return starts
+
+
+def _is_start(value: object) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("command"), str)
 
 
 def _commit() -> str | None:

@@ -1,4 +1,4 @@
-"""metrics.jsonl, whose lines end with a checksum, and result.json at the end of a run."""
+"""metrics.jsonl, whose lines end with a checksum; result.json and evaluation.json."""
 
 import json
 import re
@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jaxgen.errors import InputError
+from jaxgen.runs import json_file
 from jaxgen.runs.config_file import read_config
-from jaxgen.runs.directory import metrics_path, result_path, write_text
+from jaxgen.runs.directory import evaluation_path, metrics_path, result_path, write_text
 from jaxgen.runs.environment import read_starts
 from jaxgen.types import JsonObject
 
@@ -65,15 +66,18 @@ def _checksum(record: Record) -> str:
 def _parse(path: Path, number: int, line: bytes) -> Record:
     try:
         record = json.loads(line)
-        if record.pop("crc32", None) in (None, _checksum(record)) and _is_record(record):
+        if record.pop("crc32", None) in (None, _checksum(record)) and is_record(record):
             return record
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         pass
     raise InputError(f"{path}: line {number} is damaged: delete it to continue.")
 
 
-def _is_record(record: Record) -> bool:
-    """Check that a record has an epoch and a step, and otherwise numbers or groups of them."""
+def is_record(record: Record) -> bool:
+    """Check that a record has an epoch and a step, and otherwise numbers or groups of them.
+
+    Raises TypeError or KeyError for values that are no records at all.
+    """
     counts = record["epoch"], record["step"]
     return all(type(n) is int and n >= 0 for n in counts) and all(map(_is_value, record.values()))
 
@@ -125,4 +129,21 @@ def write_result(run_dir: Path) -> None:
         "metrics": records[-1],
         "training_seconds": round(sum(record["seconds"] for record in records), 1),
     }
-    write_text(result_path(run_dir), json.dumps(result, indent=2) + "\n")
+    json_file.write(result_path(run_dir), result)
+
+
+def read_result(run_dir: Path) -> JsonObject:
+    """Read what `write_result` wrote. Raises InputError if it is damaged."""
+    remedy = "delete it, and --resume writes it again"
+    return json_file.read_object(result_path(run_dir), "metrics", remedy)
+
+
+def write_evaluation(run_dir: Path, results: JsonObject) -> None:
+    """Write the results of an evaluation, with its options."""
+    json_file.write(evaluation_path(run_dir), results)
+
+
+def read_evaluation(run_dir: Path) -> JsonObject:
+    """Read what `write_evaluation` wrote. Raises InputError if it is damaged."""
+    remedy = "`jaxgen evaluate` writes it again"
+    return json_file.read_object(evaluation_path(run_dir), "checkpoint", remedy)

@@ -21,7 +21,7 @@ import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 
 from jaxgen.errors import InputError
-from jaxgen.types import CheckpointChoice, JsonObject, Mode
+from jaxgen.types import CheckpointChoice, Mode
 
 NUM_LATEST = 2
 
@@ -158,9 +158,9 @@ def find_step(directory: Path, choice: CheckpointChoice, mode: Mode) -> tuple[in
     return sound[-1], [d for d in damaged if d.step > sound[-1]]
 
 
-def read_extra(directory: Path, step: int) -> JsonObject:
-    """Read the JSON values that `commit` recorded with a state."""
-    return json.loads(_manifest_path(directory, step).read_text())["extra"]
+def read_extra(directory: Path, step: int) -> Any:
+    """Read the JSON values that `commit` recorded with a state; None if there are none."""
+    return json.loads(_manifest_path(directory, step).read_text()).get("extra")
 
 
 def restore(directory: Path, step: int, like: PyTree) -> PyTree:

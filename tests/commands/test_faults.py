@@ -16,6 +16,7 @@ from running import (
     VAE,
     assert_bit_identical,
     fail,
+    jaxgen,
     refuse,
     run,
     start,
@@ -205,6 +206,7 @@ def test_verify_checks_the_whole_run(copy, tmp_path):
     assert succeed(JAXGEN, "verify", copy, cwd=tmp_path).splitlines() == [
         "environment.json: intact",
         "metrics.jsonl: intact",
+        "result.json: intact",
         "checkpoint of step 275: intact",
         "checkpoint of step 300: intact",
         "the run can be resumed from step 300",
@@ -216,6 +218,17 @@ def test_verify_checks_the_whole_run(copy, tmp_path):
     assert f"checkpoint of step 300: {file} is missing" in done.stdout
     assert "can be resumed from step 275" in done.stdout
     assert "is not a run" in fail(JAXGEN, "verify", tmp_path, cwd=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["environment.json", "result.json", "evaluation.json"])
+def test_another_digit_in_a_record_is_named(copy, capsys, name):
+    records.write_evaluation(copy, {"checkpoint": 300})
+    text = (copy / name).read_text()
+    (copy / name).write_text(text.replace("3", "4", 1))
+    with pytest.raises(SystemExit) as end:
+        jaxgen("verify", copy)
+    assert end.value.code == 1
+    assert f"{copy / name} is altered since it was written" in capsys.readouterr().out
 
 
 def test_a_line_lacks_no_checkpoint(whole):

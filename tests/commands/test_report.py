@@ -10,7 +10,7 @@ from running import TINY_CGAN, TINY_VAE, jaxgen, refuse_jaxgen, start
 
 from jaxgen.evaluation import classifier
 from jaxgen.report import page
-from jaxgen.runs import directory
+from jaxgen.runs import directory, environment, json_file, records
 
 MAX_BYTES = 5_000_000
 
@@ -139,10 +139,10 @@ def test_an_evaluation_is_tabulated(copy):
     text = report(copy)
     assert "NLL (importance-weighted bound)" in text
     assert "Activity and classes" in text
-    results = json.loads(directory.evaluation_path(copy).read_text())
+    results = dict(records.read_evaluation(copy))
     results["run"]["step"] = 1
     del results["likelihood"]["test_set"]
-    directory.evaluation_path(copy).write_text(json.dumps(results))
+    records.write_evaluation(copy, results)
     text = report(copy)
     assert "The evaluation is of step 1" in text
     assert "The evaluation of likelihood: KeyError" in text
@@ -151,9 +151,9 @@ def test_an_evaluation_is_tabulated(copy):
 def test_nothing_in_a_run_is_markup(copy):
     hostile = "<script>alert(1)</script>"
     change_config(copy, "facts", class_names=[hostile, *"123456789"])
-    environment = json.loads(directory.environment_path(copy).read_text())
-    environment[-1]["command"] = f"python x.py '{hostile}'"
-    directory.environment_path(copy).write_text(json.dumps(environment))
+    (start,) = environment.read_starts(copy)
+    start["command"] = f"python x.py '{hostile}'"
+    json_file.write(directory.environment_path(copy), [start])
     text = report(copy)
     assert hostile not in text
     assert text.count("&lt;script&gt;alert(1)") == 2

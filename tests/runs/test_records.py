@@ -39,7 +39,7 @@ def test_every_start_is_recorded_with_its_environment(tmp_path):
     assert all(version[0].isdigit() for version in packages.values())
 
 
-@pytest.mark.parametrize("text", ["", "[{", "5", "[1]", "{}"])
+@pytest.mark.parametrize("text", ["", "[{", "5", "[1]", "{}", "[]"])
 def test_a_damaged_environment_is_named(tmp_path, text):
     directory.environment_path(tmp_path).write_text(text)
     with pytest.raises(InputError, match=r"environment\.json is damaged"):
