@@ -20,6 +20,7 @@ from experiments.benchmark.tables import (
     evaluation_table,
     folder_table,
     population_table,
+    saving_table,
     stream_table,
 )
 from experiments.faults.tables import faults_table
@@ -152,6 +153,7 @@ TABLES = {
     "benchmark": benchmark_table,
     "population": population_table,
     "stream": stream_table,
+    "saving": saving_table,
     "faults": faults_table,
     "folder": folder_table,
     "evaluation": evaluation_table,

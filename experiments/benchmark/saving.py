@@ -1,12 +1,15 @@
-"""The cost of saving a checkpoint after an epoch of MNIST.
+"""The cost of saving checkpoints, with as many images as MNIST has.
 
     python -m experiments.benchmark saving --output experiments/results/saving_cpu.json
 
 A state is written while the next chunk of steps is trained, and committed after it, as in a run.
-The digests alone are timed, too: without them, a damaged file would go unnoticed.
+The digests alone are timed, too, so that the cost is known with and without them. A run does not
+save each of several short epochs: the share of training is the cost of a checkpoint, divided by the
+epochs from one to the next.
 """
 
 import itertools
+import math
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -15,8 +18,10 @@ import jax
 from rich.table import Table
 
 from experiments.benchmark.streams import epoch_shape, memory_mapped_images, training
+from experiments.benchmark.tables import SAVING_COLUMNS, saving_cells
 from experiments.benchmark.timing import Contender, interleave, summary
 from experiments.benchmark.workloads import Workload
+from jaxgen.runner.outcome import SECONDS_BETWEEN_SAVES
 from jaxgen.training import checkpoint
 
 
@@ -52,31 +57,27 @@ def cost(workload: Workload, rounds: int) -> dict[str, Any]:
         times = {name: summary(values) for name, values in interleave(contenders, rounds).items()}
         size = sum(leaf.nbytes for leaf in jax.tree.leaves(last.state))
     chunk = times["without"]["median"]
-    save = times["with"]["median"] - chunk
+    with_digests = times["with"]["median"] - chunk
     epoch = chunk * epoch_shape(workload).num_chunks
+    num_epochs = math.ceil(1000 * SECONDS_BETWEEN_SAVES / epoch)
+    costs = {"without": with_digests - times["digests"]["median"], "with": with_digests}
     return {
         "title": workload.title,
         "megabytes": size / 1e6,
         "milliseconds": times,
         "epoch_seconds": epoch / 1000,
-        "share_of_epoch": save / epoch,
-        "share_without_digests": (save - times["digests"]["median"]) / epoch,
+        "epochs_between_checkpoints": num_epochs,
+        "checkpoint_milliseconds": costs,
+        "share_of_epoch": {name: value / epoch for name, value in costs.items()},
+        "share_of_training": {name: value / epoch / num_epochs for name, value in costs.items()},
     }
 
 
 def table(workloads: dict[str, Any]) -> Table:
     """Tabulate the results for the terminal."""
     result = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for column in ("", "state, MB", "epoch, s", "one checkpoint, ms", "digests, ms", "share"):
+    for column in ("", *SAVING_COLUMNS):
         result.add_column(column, justify="right")
     for record in workloads.values():
-        times = {name: values["median"] for name, values in record["milliseconds"].items()}
-        result.add_row(
-            record["title"],
-            f"{record['megabytes']:.0f}",
-            f"{record['epoch_seconds']:.1f}",
-            f"{times['with'] - times['without']:.0f}",
-            f"{times['digests']:.0f}",
-            f"{record['share_of_epoch']:.2%}",
-        )
+        result.add_row(record["title"], *saving_cells(record))
     return result

@@ -5,6 +5,15 @@ import math
 from pathlib import Path
 from typing import Any
 
+SAVING_COLUMNS = (  # each cost without digests, then with them
+    "state, MB",
+    "epoch, s",
+    "a checkpoint, ms",
+    "share of one epoch",
+    "epochs between checkpoints",
+    "share of training",
+)
+
 
 def benchmark_table(results: Path) -> str:
     """Tabulate the time of a training step: a row for each workload of each `benchmark_*.json`.
@@ -96,6 +105,36 @@ def stream_table(results: Path) -> str:
                 f"| {record['source_images_per_second']:,.0f} |"
             )
     return "\n".join(rows)
+
+
+def saving_table(results: Path) -> str:
+    """Tabulate the cost of checkpoints: a row for each workload of each `saving_*.json`."""
+    columns = ("model", *SAVING_COLUMNS)
+    rows = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    for path in sorted(results.glob("saving_*.json")):
+        result = json.loads(path.read_text())
+        device = describe_device(result["environment"])
+        rows += [
+            f"| {record['title']}, {device} | {' | '.join(saving_cells(record))} |"
+            for record in result["workloads"].values()
+        ]
+    return "\n".join(rows)
+
+
+def saving_cells(record: dict[str, Any]) -> list[str]:
+    """Format the figures of a workload, in the order of SAVING_COLUMNS."""
+    return [
+        f"{record['megabytes']:.0f}",
+        f"{record['epoch_seconds']:.1f}",
+        _both(record["checkpoint_milliseconds"], ".0f"),
+        _both(record["share_of_epoch"], ".2%"),
+        f"{record['epochs_between_checkpoints']}",
+        _both(record["share_of_training"], ".2%"),
+    ]
+
+
+def _both(costs: dict[str, float], spec: str) -> str:
+    return f"{costs['without']:{spec}}, {costs['with']:{spec}}"
 
 
 def folder_table(results: Path) -> str:

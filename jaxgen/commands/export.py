@@ -24,7 +24,7 @@ def export(
     Args:
         run_dir: Directory of the run.
         file: A new .pt, .pth, .ckpt or .safetensors file.
-        checkpoint: Checkpoint to export: latest, best, or a step.
+        checkpoint: Checkpoint to export: latest, best of the saved ones, or a step.
         recipe: Module with the recipe of the run, if it is neither built in nor registered.
     """
     from jaxgen.interop import files, torch

@@ -46,7 +46,7 @@ def sample(
         classes: Names of the classes to draw; all if there are none.
         seed: Seed of the noise; the same seed draws the same images.
         member: Member of a population, from 0.
-        checkpoint: Checkpoint to draw from: latest, best, or a step.
+        checkpoint: Checkpoint to draw from: latest, best of the saved ones, or a step.
         recipe: Module with the recipe of the run, if it is neither built in nor registered.
     """
     require_positive(**{"--num": num})

@@ -78,10 +78,11 @@ class OutputOptions:
     init_from: Path | None = None
     """Start from the weights of this run or PyTorch file, with a new optimizer state."""
     checkpoint: CheckpointChoice = "latest"
-    """Checkpoint of the run that --init-from names: latest, best, or a step."""
+    """Checkpoint of the run that --init-from names: latest, best of the saved ones, or a step."""
     save_every: float = 10.0
-    """Minutes between checkpoints within an epoch. There is one after each epoch, too, but at most
-    one per second; 0 saves after every chunk of updates."""
+    """Minutes between checkpoints within an epoch. There is one at the end of each epoch, too, if
+    ten seconds have passed since the last, and after the last epoch. A smaller number applies to
+    both; 0 saves after every chunk of updates."""
 
     report: bool = True
     """Make report.html at the end."""

@@ -13,6 +13,7 @@ from rich.console import Console
 from jaxgen.recipes.recipe import Drawn
 from jaxgen.runner import epochs, hosts
 from jaxgen.runner.epochs import Totals
+from jaxgen.runner.saved import Saved
 from jaxgen.runner.setup import Setup
 from jaxgen.runs import directory, records, tensorboard
 from jaxgen.runs.records import Record
@@ -21,7 +22,8 @@ from jaxgen.training import checkpoint
 if TYPE_CHECKING:
     from tensorboardX import SummaryWriter
 
-SECONDS_BETWEEN_SAVES = 1.0  # of epochs that are shorter
+SECONDS_BETWEEN_SAVES = 10.0  # of epochs that are shorter
+SECONDS_OF_SLOW_SAVE = 10.0
 
 
 class Saver:
@@ -43,14 +45,16 @@ class Saver:
         self._setup, self._run_dir, self._screen = setup, run_dir, screen
         self._events = events
         self._checkpointer, self._path = checkpointer, directory.checkpoints_path(run_dir)
-        self._last_save = time.monotonic()
+        self._last_save = time.monotonic()  # when it was committed
+        self._trained = 0.0  # seconds from the save before to the one that is being written
+        self._is_slow = False  # whether the user has been told so
         self._lines: list[Record] = []  # of epochs that no checkpoint contains yet
         self._commit: Callable[[], None] | None = None  # of the state that is being written
 
     def is_due(self, *, ends_epoch: bool) -> bool:
-        """Return whether to save: at the end of an epoch, if a second has passed since the last.
+        """Return whether to save: at the end of an epoch, ten seconds after the last checkpoint.
 
-        Within an epoch, --save-every must have passed.
+        Within an epoch, after --save-every; if that is shorter, it applies to both.
         """
         interval = 60 * self._setup.options.output.save_every
         elapsed = time.monotonic() - self._last_save
@@ -73,8 +77,8 @@ class Saver:
         score = float("nan")
         if lines and lines[-1]["step"] == step:
             score = epochs.score(lines[-1], recipe.best)
-        extra = {"lines": lines, "totals": totals.to_json()}
-        self._last_save, self._lines = time.monotonic(), []
+        extra = Saved(tuple(lines), totals).to_json()
+        self._trained, self._lines = time.monotonic() - self._last_save, []
         checkpoint.save(self._checkpointer, self._path, step, state)
 
         def commit() -> None:
@@ -89,8 +93,23 @@ class Saver:
     def finish(self) -> None:
         """Commit the checkpoint that `save` started to write, if there is one."""
         commit, self._commit = self._commit, None
-        if commit is not None:
-            commit()
+        if commit is None:
+            return
+        start = time.monotonic()
+        commit()
+        self._last_save = time.monotonic()
+        self._warn_if_slow(self._last_save - start)
+
+    def _warn_if_slow(self, waited: float) -> None:
+        """Say once that training has waited for the disk longer than it has trained."""
+        if self._is_slow or waited <= max(self._trained, SECONDS_OF_SLOW_SAVE):
+            return
+        self._is_slow = True
+        self._screen.print(
+            f"slow disk: a checkpoint took {waited:.0f} s after {self._trained:.0f} s of training. "
+            "Save less often within epochs (--save-every), or choose another disk (--run-dir).",
+            style="yellow",
+        )
 
     def _draw(self, record: Record, drawn: Drawn) -> None:
         setup = self._setup

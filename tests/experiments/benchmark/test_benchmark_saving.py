@@ -22,8 +22,10 @@ def test_a_checkpoint_costs_what_training_takes_longer_with_it(monkeypatch):
     monkeypatch.setattr(streams, "NUM_IMAGES", 5 * CHUNK_STEPS * WORKLOAD.batch_size)
     record = saving.cost(WORKLOAD, 3)
     assert record["epoch_seconds"] == pytest.approx(0.5)
-    assert record["share_of_epoch"] == pytest.approx(0.1)
-    assert record["share_without_digests"] == pytest.approx(0.06)
+    assert record["checkpoint_milliseconds"] == pytest.approx({"without": 30, "with": 50})
+    assert record["share_of_epoch"] == pytest.approx({"without": 0.06, "with": 0.1})
+    assert record["epochs_between_checkpoints"] == 20  # ten seconds
+    assert record["share_of_training"] == pytest.approx({"without": 0.003, "with": 0.005})
     # Weights and biases of 64-512-512-32, of another 512-32, and of the way back; two moments each.
     num_weights = 64 * 512 + 512 * 512 + 2 * 512 * 32 + 32 * 512 + 512 * 512 + 512 * 64
     num_biases = 512 + 512 + 2 * 32 + 512 + 512 + 64
