@@ -9,6 +9,7 @@ os.environ["PYTHONPATH"] = str(Path(__file__).parent.parent)
 # The programs under test are tiny: compiling them takes most of the time, running them none. The
 # processes that tests start inherit these settings.
 os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 import jax
 import pytest
@@ -20,7 +21,6 @@ if jax.__version__.startswith("0.10."):  # XLA aborts where it does not know a f
     os.environ["XLA_FLAGS"] = (
         "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
     )
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 # Broadcasting between arrays of different ranks hides mistakes in shapes.
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -36,6 +36,18 @@ def few_digits():
         patch.setattr(
             builtin, "read", lambda split: tuple(array[: len(array) // 5] for array in read(split))
         )
+        yield
+
+
+@pytest.fixture(scope="module")
+def quick_classifier(few_digits):
+    """A classifier that knows little, and few samples for it to classify."""
+    from jaxgen.evaluation import classifier
+    from jaxgen.recipes import cgan
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(classifier, "NUM_STEPS", 40)
+        patch.setattr(cgan, "NUM_CLASSIFIED", 1000)
         yield
 
 

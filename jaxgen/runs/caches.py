@@ -14,6 +14,8 @@ from jaxtyping import PyTree
 from jaxgen.data.cache import user_cache_dir
 from jaxgen.runs.compiled import drop_damaged
 
+MIN_COMPILE_TIME = "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"  # JAX's own variable
+
 
 def path_for(kind: str, key: str) -> Path:
     """Return the file of a cached result; `key` identifies everything that it depends on."""
@@ -38,7 +40,8 @@ def keep_compiled_programs() -> None:
         )
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    if MIN_COMPILE_TIME not in os.environ:
+        jax.config.update(MIN_COMPILE_TIME.lower(), 0.2)
 
 
 def load_or_compute(path: Path, compute: Callable[[], PyTree]) -> PyTree:

@@ -51,7 +51,12 @@ def copy(whole, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("number", "step"), [(signal.SIGTERM, 50), (signal.SIGINT, 100), (signal.SIGUSR1, 250)]
+    ("number", "step"),
+    [
+        (signal.SIGTERM, 50),
+        (signal.SIGINT, 100),
+        pytest.param(signal.SIGUSR1, 250, marks=pytest.mark.slow),
+    ],
 )
 def test_a_signal_saves_within_a_chunk_and_the_run_resumes_bit_identically(
     whole, tmp_path, capsys, monkeypatch, number, step
@@ -242,6 +247,7 @@ def test_a_line_lacks_no_checkpoint(whole):
             assert np.isnan(content["score"])
 
 
+@pytest.mark.slow
 def test_a_large_kl_weight_collapses_and_the_remedy_works(tmp_path):
     options = [*TINY_VAE, "--epochs", 2, "--learning-rate", "1e-2"]
     output = start("vae", *options, "--kl-weight", 100, "--run-dir", tmp_path / "heavy")

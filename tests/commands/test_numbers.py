@@ -71,6 +71,7 @@ def test_a_single_class(tmp_path, digits, monkeypatch):
     assert [line["test/recognized"] for line in lines] == [1.0, 1.0]
 
 
+@pytest.mark.usefixtures("quick_classifier")
 @pytest.mark.parametrize("recipe", ["vae", "cgan"])
 def test_exploding_gradients_end_with_their_cause(tmp_path, capsys, recipe):
     options = TINY_VAE if recipe == "vae" else TINY_CGAN

@@ -17,25 +17,17 @@ from running import (
     without_times,
 )
 
-from jaxgen.evaluation import classifier
 from jaxgen.recipes import cgan
 from jaxgen.runner.epochs import member_record
 from jaxgen.runs import directory, records
 
+pytestmark = pytest.mark.usefixtures("quick_classifier")
+
 TINY = [*TINY_CGAN, "--ema-decay", "0.5", "--batch-size", "80"]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _quick_classifier(few_digits):
-    """A classifier that knows little, and few samples for it, make the runs quick."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(classifier, "NUM_STEPS", 40)
-        patch.setattr(cgan, "NUM_CLASSIFIED", 1000)
-        yield
-
-
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(tmp_path_factory, quick_classifier):
     """A run of two epochs, and its output."""
     run_dir = tmp_path_factory.mktemp("cgan") / "whole"
     with pytest.MonkeyPatch.context() as patch:

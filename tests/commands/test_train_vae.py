@@ -1,14 +1,11 @@
 """Training a VAE as its user meets it: a process, its files, its pictures, its messages."""
 
 import json
-import os
-import subprocess
 
 import numpy as np
 import pytest
 from matplotlib.image import imread
 from running import (
-    AS_USERS_DO,
     TINY_VAE,
     VAE,
     assert_bit_identical,
@@ -28,10 +25,9 @@ SCORE = "test/negative_elbo_nats"
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A run of four epochs in a process, and its output."""
-    cwd = tmp_path_factory.mktemp("finished")
-    options = [*TINY_VAE, "--epochs", 4, "--run-dir", "whole"]
-    return cwd / "whole", succeed(VAE, *options, cwd=cwd, **AS_USERS_DO)
+    """A run of four epochs, and its output."""
+    run_dir = tmp_path_factory.mktemp("finished") / "whole"
+    return run_dir, start("vae", *TINY_VAE, "--epochs", 4, "--run-dir", run_dir)
 
 
 def test_a_run_says_where_it_is_and_what_it_reached(finished):
@@ -120,24 +116,6 @@ def test_a_resumed_run_is_bit_identical_to_an_uninterrupted_one(tmp_path):
     assert resumed.stderr.count("Compiling jit(evaluate)") == 1
     assert_bit_identical(tmp_path / "whole", parts)
     assert len(json.loads((parts / "environment.json").read_text())) == 2
-
-
-def test_a_killed_run_resumes_bit_identically(finished, tmp_path):
-    whole, _ = finished
-    with subprocess.Popen(
-        [*VAE, *TINY_VAE, "--epochs", "4", "--run-dir", "killed"],
-        cwd=tmp_path,
-        env=os.environ | AS_USERS_DO,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line.startswith("epoch   2"):
-                process.kill()
-                break
-    succeed(VAE, "--resume", "killed", cwd=tmp_path, **AS_USERS_DO)
-    assert_bit_identical(whole, tmp_path / "killed")
 
 
 BAD_OPTIONS = {

@@ -19,28 +19,20 @@ from running import (
 )
 
 from jaxgen import load_run
-from jaxgen.evaluation import classifier
 from jaxgen.gan import torch_names as gan_names
 from jaxgen.gan.models import Discriminator, Generator
 from jaxgen.interop import files
 from jaxgen.interop.torch import to_numpy
 from jaxgen.pictures import grids
-from jaxgen.recipes import cgan
 from jaxgen.runs import directory, records
 from jaxgen.training import loop
 from jaxgen.vae import MLPVAE
 from jaxgen.vae import torch_names as vae_names
 
+pytestmark = pytest.mark.usefixtures("quick_classifier")
+
 KEY = jax.random.key(3)
 DATA = ["--dataset", "mnist_5k"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _quick_classifier(few_digits):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(classifier, "NUM_STEPS", 40)
-        patch.setattr(cgan, "NUM_CLASSIFIED", 1000)
-        yield
 
 
 def vae_weights():

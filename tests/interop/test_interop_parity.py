@@ -199,6 +199,7 @@ def test_gan_losses_agree_in_float64(objective):
         assert_close(ours.generator(logits), -fake if objective == "minimax" else valid, 1e-9)
 
 
+@pytest.mark.slow  # test_interop_golden.py compares small models with recorded numbers
 @pytest.mark.parametrize("train", [False, True], ids=["evaluation", "training"])
 @pytest.mark.parametrize(
     "name", ["conv", "conv-lax", "conv-64x64x3", "mlp", "generator", "discriminator"]

@@ -105,6 +105,7 @@ def test_an_entry_point_is_found_by_name_and_from_the_run(here, tmp_path):
     assert len(records.read_metrics(tmp_path / "run")) == 2
 
 
+@pytest.mark.slow
 def test_older_runs_stay_readable_when_a_recipe_gains_an_option(trained, tmp_path):
     shutil.copytree(trained[0], tmp_path, dirs_exist_ok=True)
     resume = ["train", "--recipe", "my_recipe", "--resume", "run"]

@@ -86,7 +86,7 @@ def test_the_suggested_batch_size_fits(limit, use):
     check("--batch-size", size)
 
 
-@pytest.mark.parametrize("strategy", ["map", "vmap"])
+@pytest.mark.parametrize("strategy", ["map", pytest.param("vmap", marks=pytest.mark.slow)])
 def test_the_suggested_number_of_members_fits(limit, use, strategy):
     options = ["--batch-size", 400, "--strategy", strategy]
     num = suggestion(limit, use, 0.7, "members", *options, "--num-seeds", 24)

@@ -29,6 +29,7 @@ def test_memory_that_is_freed_again_is_seen():
         assert peak() - before == pytest.approx(200e6, rel=0.2)
 
 
+@pytest.mark.slow
 def test_a_folder_is_read_in_less_memory_than_its_images_take(tmp_path):
     """At most a few chunks, and not the 66 MB of all."""
     folders.write_images(tmp_path / "images", 6000, 64)

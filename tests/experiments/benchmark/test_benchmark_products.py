@@ -23,7 +23,10 @@ def shapes(equation) -> list[tuple[int, ...]]:
     return [v.aval.shape for v in equation.invars]
 
 
-@pytest.mark.parametrize(("name", "most"), [("mlp-vae", 1), ("cgan", 1.002), ("conv-vae", 1.3)])
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [("mlp-vae", 1), ("cgan", 1.002), pytest.param("conv-vae", 1.3, marks=pytest.mark.slow)],
+)
 def test_the_products_of_a_step_are_those_of_its_layers(name, most):
     """The cGAN also multiplies for gradients of embeddings, and convolutions multiply padding."""
     found = products.step_products(WORKLOADS[name])
