@@ -42,8 +42,8 @@ class Config:
     """Seed of the moments, files and places."""
     minutes: float = 60.0
     """Begin nothing new after this time."""
-    parallel: int = 2
-    """Processes at a time."""
+    parallel: int = 4
+    """Processes at a time; most of them wait for something."""
     output: Path | None = None
     """JSON file for the results; None: only print the table."""
 
