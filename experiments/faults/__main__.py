@@ -113,7 +113,7 @@ def main(config: Config) -> None:
         "seconds": round(time.time() - start),
         **summarize(survivals, trials),
     }
-    screen.print(tables.table([record]))
+    screen.print(tables.table(record))
     if config.output is not None:
         config.output.write_text(json.dumps(record, indent=1) + "\n")
 

@@ -15,7 +15,7 @@ from jaxgen.errors import InputError
 
 @pytest.mark.slow
 def test_a_short_campaign_loses_and_changes_nothing(tmp_path):
-    output = tmp_path / "faults_short.json"
+    output = tmp_path / "faults.json"
     campaign.main(campaign.Config(kills=6, altered=120, output=output))
     record = json.loads(output.read_text())
     assert record["problems"] == []
@@ -43,7 +43,7 @@ def test_what_befalls_a_run_is_counted_with_its_last_kill():
     flipped = {"times": 2, "earlier checkpoint": 1, "changed": 1}
     assert record["altered"]["manifest"]["flipped"] == flipped
     assert len(record["problems"]) == 5
-    *_, manifest, everything = tables.table([record]).splitlines()
+    *_, manifest, everything = tables.table(record).splitlines()
     assert manifest == "| altered: manifest | 3 | 1 | 1 |"
     assert everything == "| **all** | 8 | 2 | 2 |"
 
