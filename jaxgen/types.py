@@ -96,7 +96,7 @@ class Learner(Generic[StateT, HypersT]):
     generate_mixture: (
         Callable[[StateT, Float[Array, "n k"], Float[Array, "n d"]], UnitImages] | None
     ) = None
-    """Images between classes, which `generate` takes as labels, from the weight of each class."""
+    """Images between the classes, from the weight of each class; those of an image sum to 1."""
     latent_dim: int | None = None
     """The size of the latents that `generate` takes."""
     num_classes: int | None = None

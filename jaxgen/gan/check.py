@@ -64,6 +64,19 @@ def check_networks(
     _check_training(name, discriminator, variables, images, labels)
 
 
+def mixes_classes(generator: GeneratorNetwork) -> bool:
+    """Return whether a generator also takes weights of its classes, [n, num_classes], as labels."""
+    noise = jax.ShapeDtypeStruct((NUM_IMAGES, generator.latent_dim), jnp.float32)
+    labels = jax.ShapeDtypeStruct((NUM_IMAGES,), jnp.int32)
+    weights = jax.ShapeDtypeStruct((NUM_IMAGES, generator.num_classes), jnp.float32)
+    variables = _init(generator, noise, labels)
+    try:
+        images = jax.eval_shape(partial(generator.apply, train=False), variables, noise, weights)
+    except Exception:  # of any class: the network was not written for them
+        return False
+    return images.shape == (NUM_IMAGES, *generator.image_shape)
+
+
 def _init(
     network: GeneratorNetwork | DiscriminatorNetwork, *inputs: jax.ShapeDtypeStruct
 ) -> PyTree[jax.ShapeDtypeStruct]:

@@ -50,7 +50,11 @@ class GeneratorNetwork(Protocol):
     def __call__(
         self, noise: Float[Array, "n d"], labels: Labels, *, train: bool
     ) -> SymmetricImages:
-        """Generate images in [-1, 1]."""
+        """Generate images in [-1, 1].
+
+        A generator that also takes weights of its classes, [n, num_classes], instead of labels can
+        draw between classes; the weights of an image sum to 1.
+        """
         ...
 
     @property

@@ -39,7 +39,7 @@ def generate(gan: GAN, state: GANState, labels: Labels, z: Float[Array, "n d"]) 
 def generate_mixture(
     gan: GAN, state: GANState, weights: Float[Array, "n k"], z: Float[Array, "n d"]
 ) -> UnitImages:
-    """Generate images whose class embeddings are weighted means of those of the classes."""
+    """Generate images between classes, from the weight of each class."""
     return symmetric_to_unit(_draw(gan, state, z, weights))
 
 

@@ -105,7 +105,10 @@ class Run:
         Raises InputError if the model has no classes that can be mixed.
         """
         if self.learner.generate_mixture is None:
-            raise InputError(f"The model of {self.path} draws nothing between classes.")
+            raise InputError(
+                f"The model of {self.path} draws nothing between classes: a generator can if it "
+                "takes weights of all classes instead of labels, too (docs/networks.md)."
+            )
         return self._call(self.learner.generate_mixture, np.asarray(weights), np.asarray(z))
 
     def reconstruct(self, images: AnyArray, *, seed: int = 0) -> Images:

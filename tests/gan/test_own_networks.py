@@ -50,6 +50,16 @@ class OwnDiscriminator(nn.Module):
         return nn.sigmoid(x) if self.is_probability else x
 
 
+class MixedGenerator(OwnGenerator):
+    """Takes weights of the classes, too."""
+
+    @nn.compact
+    def __call__(self, noise, labels, *, train):
+        one_hot = jax.nn.one_hot(labels, 4) if labels.ndim == 1 else labels
+        x = nn.BatchNorm(not train)(nn.Dense(16)(jnp.concatenate([noise, one_hot], -1)))
+        return nn.tanh(x).reshape(-1, 4, 4, 1)
+
+
 def own(**options):
     defaults = {
         "generator": OwnGenerator(),
@@ -125,6 +135,18 @@ def test_a_generator_with_dropout_trains_and_samples_by_running_averages():
     assert (
         new.generator.params["Dense_1"]["kernel"] != without.generator.params["Dense_1"]["kernel"]
     ).any()
+
+
+def test_a_generator_that_takes_weights_draws_between_classes():
+    learner = own(generator=MixedGenerator(), ema_decay=None)
+    assert learner.generate_mixture is not None
+    state = learner.init(KEY, Hypers())
+    noise, labels = jax.random.normal(KEY, (6, 3)), jnp.arange(6) % 4
+    images = learner.generate_mixture(state, jax.nn.one_hot(labels, 4), noise)
+    np.testing.assert_allclose(images, learner.generate(state, labels, noise), atol=1e-6)
+    halfway = learner.generate_mixture(state, jnp.full((6, 4), 0.25), noise)
+    assert np.abs(np.asarray(halfway - images)).max() > 1e-3
+    assert own().generate_mixture is None  # an embedding takes labels only
 
 
 @pytest.mark.parametrize(
