@@ -4,8 +4,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import jax
-
 from jaxgen import console
 from jaxgen.commands.arguments import from_module
 from jaxgen.commands.report import write_report
@@ -46,13 +44,14 @@ def main(
 
 
 def report_training(recipe: Recipe, run_dir: Path) -> None:
-    """Write the report of a run that has ended, which no failure here can undo."""
-    screen = console.make_console(quiet=not hosts.is_writer())
-    if jax.process_count() > 1:  # restoring a checkpoint would take all of them
-        screen.print(f"for a report: jaxgen report {run_dir}")
-        return
-    path = directory.report_path(run_dir)
+    """Write the report of a run that has ended, which no failure here can undo.
+
+    On several hosts, the writer makes it alone, after the others have left.
+    """
+    screen, path = console.make_console(), directory.report_path(run_dir)
     try:
+        if not hosts.leave():
+            return
         write_report(run_dir, recipe, path, EvaluationOptions(), console.make_console(quiet=True))
         screen.print(f"report: {path}")
     except (Exception, KeyboardInterrupt) as error:

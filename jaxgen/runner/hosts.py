@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
+from jax.extend.backend import clear_backends
 
 from jaxgen.errors import InputError
 from jaxgen.runner.options import HardwareOptions
@@ -32,6 +33,18 @@ def join(options: HardwareOptions) -> None:
 def is_writer() -> bool:
     """Return whether this process writes the records and the messages."""
     return jax.process_index() == 0
+
+
+def leave() -> bool:
+    """Disconnect the processes of a run that has ended; return whether this one is its writer.
+
+    Every process must call it. Their arrays are lost, and each goes on with its own devices.
+    """
+    writes = is_writer()
+    if jax.process_count() > 1:
+        jax.distributed.shutdown()
+        clear_backends()
+    return writes
 
 
 def agree(*numbers: int) -> list[int]:

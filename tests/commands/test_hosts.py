@@ -56,9 +56,11 @@ def test_two_hosts_train_what_one_trains_and_one_continues(tmp_path):
 
 @pytest.mark.slow
 def test_two_hosts_train_a_gan_and_take_over_from_one(tmp_path):
-    run_on_two_hosts(
-        CGAN, *SMALL, "--epochs", "1", "--batch-devices", "4", "--run-dir", "run", cwd=tmp_path
-    )
+    options = ["--epochs", "1", "--batch-devices", "4", "--run-dir", "run", "--report"]
+    run_on_two_hosts(CGAN, *SMALL, *options, cwd=tmp_path)
+    text = directory.report_path(tmp_path / "run").read_text()
+    assert "Interpolation between classes" in text
+    assert "Missing from this report" not in text
     succeed(CGAN, "--resume", "run", "--epochs", "2", cwd=tmp_path)
     run_on_two_hosts(CGAN, "--resume", "run", "--epochs", "3", "--batch-devices", "4", cwd=tmp_path)
     succeed(CGAN, *SMALL, "--epochs", "3", "--run-dir", "single", cwd=tmp_path)
