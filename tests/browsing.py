@@ -25,10 +25,15 @@ def browser() -> Iterator:
 
 
 @contextmanager
-def opened(browser, path: Path, width: int = 1200, scheme: str = "light") -> Iterator:
+def opened(
+    browser, path: Path, width: int = 1200, scheme: str = "light", *, javascript: bool = True
+) -> Iterator:
     """The page of a file, which must cause no message, no error and no request."""
     context = browser.new_context(
-        viewport={"width": width, "height": HEIGHT}, color_scheme=scheme, offline=True
+        viewport={"width": width, "height": HEIGHT},
+        color_scheme=scheme,
+        offline=True,
+        java_script_enabled=javascript,
     )
     page = context.new_page()
     seen = []
@@ -38,7 +43,7 @@ def opened(browser, path: Path, width: int = 1200, scheme: str = "light") -> Ite
     page.goto(path.as_uri())
     yield page
     context.close()
-    assert [text for text in seen if not text.startswith("data:")] == [path.as_uri()]
+    assert {text for text in seen if not text.startswith("data:")} == {path.as_uri()}
 
 
 def violations(page) -> list[str]:

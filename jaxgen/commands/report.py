@@ -45,22 +45,30 @@ def report(
     if len(run_dirs) == 1:
         write_report(run_dirs[0], own, path, EvaluationOptions((), 0, data_dir, manual_dir), screen)
     else:
-        text = comparison([read(run_dir, own) for run_dir in run_dirs])
-        path.parent.mkdir(parents=True, exist_ok=True)
-        directory.write_text(path, text)
+        _write(path, comparison([read(run_dir, own) for run_dir in run_dirs]))
     screen.print(f"report: {path}")
 
 
 def write_report(
     run_dir: Path, recipe: Recipe | None, path: Path, data: EvaluationOptions, screen: Console
 ) -> None:
-    """Write the report of one run. Raises InputError if the directory is not a run."""
+    """Write the report of one run.
+
+    Raises InputError if the directory is not a run, or if the page cannot be written.
+    """
     from jaxgen.report.contents import read, with_model
     from jaxgen.report.page import report
 
-    text = report(with_model(read(run_dir, recipe), data, screen))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    directory.write_text(path, text)
+    _write(path, report(with_model(read(run_dir, recipe), data, screen)))
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a page, or leave the one that is there. Raises InputError if that fails."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        directory.write_text(path, text)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}.") from None
 
 
 def _output(run_dirs: tuple[Path, ...], output: Path | None) -> Path:
@@ -69,6 +77,9 @@ def _output(run_dirs: tuple[Path, ...], output: Path | None) -> Path:
         raise InputError("Name the directory of a run.")
     if len(run_dirs) > MAX_RUNS:
         raise InputError(f"A report compares at most {MAX_RUNS} runs, not {len(run_dirs)}.")
+    places = [run_dir.resolve() for run_dir in run_dirs]
+    if twice := [run_dir for run_dir in run_dirs if places.count(run_dir.resolve()) > 1]:
+        raise InputError(f"{twice[0]} is given twice: name each run once.")
     if output is None:
         if len(run_dirs) > 1:
             raise InputError("A report of several runs needs --output FILE.html.")

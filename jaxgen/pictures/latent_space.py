@@ -9,6 +9,7 @@ import matplotlib
 import numpy as np
 from jaxtyping import Float, Int
 from matplotlib import patheffects
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from jaxgen.pictures import latents
@@ -21,6 +22,7 @@ Generate = Callable[[Latents], Images]
 STANDARD_DEVIATIONS = np.linspace(-3, 3, 11)
 MAX_NAMED = 20  # classes that have a color and a name in a projection
 MARKERS = "os^Dv"
+LETTER, LINE = 0.025, 0.045  # width and height of text, as shares of a projection
 COLORS = matplotlib.color_sequences["petroff10"]  # distinct for the color-blind (Petroff 2021)
 
 
@@ -48,15 +50,27 @@ def traversals(
 
 
 def interpolations(
-    generate: Generate, starts: Latents, ends: Latents, *, num_columns: int = 11
+    generate: Generate,
+    starts: Latents,
+    ends: Latents,
+    names: Sequence[str] = (),
+    *,
+    num_columns: int = 11,
 ) -> Figure:
-    """Interpolate between pairs of latents: straight, and below it along a great circle."""
+    """Interpolate between pairs of latents: straight, and below it along a great circle.
+
+    The pairs may have names.
+    """
     ways = (latents.straight, latents.spherical)
     pairs = list(zip(starts, ends, strict=True))
     z = np.concatenate([way(start, end, num_columns) for start, end in pairs for way in ways])
     return table(
         _rows(generate(z), len(pairs) * len(ways)),
-        ["straight", "spherical"] * len(pairs),
+        [
+            f"{way}, {name}" if name else way
+            for name in names or [""] * len(pairs)
+            for way in ("straight", "spherical")
+        ],
         [f"{share:.0%}" for share in np.linspace(0, 1, num_columns)],
         xlabel="share of the way",
     )
@@ -142,30 +156,28 @@ def projection(mean: Latents, label: Int[np.ndarray, "n"], class_names: Sequence
     figure = Figure(figsize=(6.5, 5.5), dpi=DPI, layout="constrained")
     ax = figure.subplots()
     is_named = 1 < len(class_names) <= MAX_NAMED
-    for number, name in enumerate(class_names):
-        own = points[label == number]
-        if not len(own):
-            continue
+    present: list[int] = np.unique(label).tolist()
+    for number in present:
         color = COLORS[number % len(COLORS)] if is_named else COLORS[0]
         marker = MARKERS[number % len(MARKERS)] if is_named else "o"
+        own = points[label == number]
         ax.scatter(*own.T, s=14, color=color, marker=marker, alpha=0.7, linewidths=0)
-        if is_named:
-            x, y = np.median(own, axis=0)
-            text = ax.text(
-                x,
-                y,
-                shorten(name),
-                fontsize=FONT_SIZE + 3,
-                weight="bold",
-                ha="center",
-                va="center",
-                parse_math=False,
-            )
-            text.set_path_effects([patheffects.withStroke(linewidth=3, foreground="white")])
+    if is_named:
+        names = [shorten(class_names[number]) for number in present]
+        medians = np.stack([np.median(points[label == number], axis=0) for number in present])
+        extent = np.maximum(np.ptp(points, axis=0), 1e-9) * [max(map(len, names)) * LETTER, LINE]
+        for name, (x, y) in zip(names, latents.apart(medians / extent) * extent, strict=True):
+            _name_place(ax, name, x, y)
     ax.set_xlabel(f"first principal component ({share[0]:.0%} of the variance)")
     ax.set_ylabel(f"second principal component ({share[1]:.0%} of the variance)")
     ax.grid(alpha=0.3)
     return figure
+
+
+def _name_place(ax: Axes, name: str, x: float, y: float) -> None:
+    style = {"fontsize": FONT_SIZE + 3, "weight": "bold", "ha": "center", "va": "center"}
+    text = ax.text(x, y, name, parse_math=False, **style)
+    text.set_path_effects([patheffects.withStroke(linewidth=3, foreground="white")])
 
 
 def _rows(images: Images, num_rows: int) -> Float[np.ndarray, "rows columns h w c"]:

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 
 Latents = Float[np.ndarray, "n d"]
 
+NUM_MOVES = 100  # of points that move apart
 NEARLY_PARALLEL = 1e-4  # radians, below which a great circle equals a straight line
 
 
@@ -85,6 +86,16 @@ def square(num: int) -> Float[np.ndarray, "n 2"]:
     """
     x, y = np.meshgrid(quantiles(num), quantiles(num)[::-1])
     return np.stack([x.ravel(), y.ravel()], axis=1)
+
+
+def apart(points: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
+    """Move points away from each other until hardly any two are closer than 1."""
+    points = points + 1e-6 * np.arange(len(points))[:, None]  # no two are equal
+    for _ in range(NUM_MOVES):
+        way = points[:, None] - points[None]
+        gap = np.maximum(np.linalg.norm(way, axis=-1, keepdims=True), 1e-9)
+        points = points + (way / gap * np.maximum(1 - gap, 0)).sum(axis=1) / 4
+    return points
 
 
 def principal_components(points: Latents, num: int = 2) -> Projection:

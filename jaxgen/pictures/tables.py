@@ -9,7 +9,7 @@ from matplotlib.textpath import TextPath
 
 CELL = 0.45  # inches
 GAP = 0.06  # of an image
-NAME_LENGTH = 24  # characters; longer names are cut
+NAME_LENGTH = 28  # characters; longer names are cut
 FONT_SIZE = 10
 DPI = 150
 

@@ -134,7 +134,14 @@ def make_learner(config: Config, facts: Facts) -> Learner[GANState, Hypers]:
 
 def build(config: Config, facts: Facts) -> Task[GANState, Hypers]:
     """Create the functions of a run."""
-    return make_task(make_learner(config, facts), facts, config.latent_dim)
+    task = make_task(make_learner(config, facts), facts, config.latent_dim)
+    return dataclasses.replace(task, settings=settings(config))
+
+
+def settings(config: Config) -> dict[str, object]:
+    """Drop the options without effect."""
+    unused = ["penalty_weight"] if config.penalty == "none" else []
+    return {name: value for name, value in vars(config).items() if name not in unused}
 
 
 def make_task(

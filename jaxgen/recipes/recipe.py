@@ -67,6 +67,9 @@ class Task(Generic[StateT, HypersT]):
     """A warning about the training; an empty string if there is none."""
     notice: str = ""
     """What to tell the user before the run starts; an empty string if there is nothing."""
+    settings: Mapping[str, object] | None = None
+    """The options that have an effect, with those filled in that the configuration leaves open;
+    None: the configuration."""
     prepare_evaluation: Callable[[Batch, Batch], PyTree] | None = None
     """A tree of dicts and arrays for `evaluate`, from the training and test sets on the host."""
     evaluation_key: str = ""

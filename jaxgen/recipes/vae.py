@@ -1,5 +1,6 @@
 """The recipe of the variational autoencoders."""
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from jaxgen.recipes.recipe import (
     TorchNames,
     format_metric,
 )
-from jaxgen.recipes.vae_config import Config, choose_objective, make_learner, make_model
+from jaxgen.recipes.vae_config import Config, choose_objective, make_learner, make_model, settings
 from jaxgen.runs.directory import samples_path
 from jaxgen.torch_layers import Entry, StateDict
 from jaxgen.training import loop
@@ -39,7 +40,8 @@ COLLAPSED_NATS = 0.1  # of KL; a single informative latent dimension has more
 
 def build(config: Config, facts: Facts) -> Task[VAEState, Hypers]:
     """Create the functions of a run."""
-    return make_task(make_learner(config, facts), choose_objective(config, facts)[1])
+    task = make_task(make_learner(config, facts), choose_objective(config, facts)[1])
+    return dataclasses.replace(task, settings=settings(config, facts))
 
 
 def make_task(learner: Learner[VAEState, Hypers], notice: str = "") -> Task[VAEState, Hypers]:

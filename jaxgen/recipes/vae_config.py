@@ -140,3 +140,19 @@ def make_learner(config: Config, facts: Facts) -> Learner[VAEState, Hypers]:
         ),
         kl_schedule=optax.linear_schedule(0, 1, warmup) if warmup else optax.constant_schedule(1),
     )
+
+
+def settings(config: Config, facts: Facts) -> dict[str, object]:
+    """Fill in the options that depend on the data and the model, and drop those without effect."""
+    model, (objective, _) = make_model(config, facts), choose_objective(config, facts)
+    chosen = {
+        "hidden_dims": model.hidden_dims,
+        "latent_dim": model.latent_dim,
+        "objective": objective,
+    }
+    is_used = {
+        "activation": config.model == "mlp",
+        "variance": objective == "gaussian",
+        "course_kl_weight": objective == "course",
+    }
+    return {k: v for k, v in (vars(config) | chosen).items() if is_used.get(k, True)}

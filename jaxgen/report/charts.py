@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from jaxgen.report import words
 from jaxgen.report.markup import Html, element, table
 from jaxgen.runs.records import Record
 
@@ -90,7 +91,7 @@ def of_population(
                 continue
             for color, (name, group) in enumerate(groups.items()):
                 mean, std = mean_and_std(of_members[:, group])
-                full_name = f"{metric}, {_name(name)}" if name else metric
+                full_name = f"{metric}, {words.name(name)}" if name else metric
                 lines.append(Line(full_name, epochs, mean, std, color, _styles(keys)[key]))
                 lines += [
                     Line(f"{full_name}, member {m}", epochs, of_members[:, m], None, color, "thin")
@@ -138,7 +139,9 @@ def of_sweep(
         Line("mean", places, mean, std, color=1),
     ]
     log_x = bool(places[0] > 0 and places[-1] >= 10 * places[0])
-    return Chart(f"{_name(metric)} by {_name(option)}", _name(option), lines, log_x=log_x)
+    return Chart(
+        f"{words.name(metric)} by {words.name(option)}", words.name(option), lines, log_x=log_x
+    )
 
 
 def mean_and_std(
@@ -209,16 +212,13 @@ def _epochs(records: Sequence[Record]) -> Float[np.ndarray, "n"]:
     return np.array([record["epoch"] for record in records], float)
 
 
-def _name(key: str) -> str:
-    return key.replace("/", " ").replace("_", " ")
-
-
 def _line_names(keys: Sequence[str]) -> dict[str, str]:
     """Name the metrics of a panel; if all are of one quantity, by their split alone."""
     splits, quantities = zip(*(key.rpartition("/")[::2] for key in keys), strict=True)
     is_shared = len(set(quantities)) == 1 and all(splits)
     return {
-        key: split if is_shared else _name(key) for key, split in zip(keys, splits, strict=True)
+        key: split if is_shared else words.name(key)
+        for key, split in zip(keys, splits, strict=True)
     }
 
 

@@ -7,6 +7,7 @@ from jaxgen.report.contents import Contents, attempt
 from jaxgen.report.images import MAX_BYTES, image
 from jaxgen.report.markup import Html, element, section, table
 from jaxgen.report.page import page
+from jaxgen.report.settings import settings
 from jaxgen.runs import directory
 
 ALL_PICTURES = 2_000_000  # bytes
@@ -25,8 +26,16 @@ def comparison(runs: Sequence[Contents]) -> str:
     """Make the report that shows runs beside each other."""
     named = dict(zip(_names(runs), runs, strict=True))
     problems: list[str] = []
-    makers = (_results, _curves, _samples, _evaluations, _options)
-    made = [attempt(problems, "A section", lambda make=make: make(named)) for make in makers]
+    makers = {
+        "Results": _results,
+        "Curves": _curves,
+        "Samples": _samples,
+        "Evaluation": _evaluations,
+        "Settings": _settings,
+    }
+    made = [
+        attempt(problems, title, lambda make=make: make(named)) for title, make in makers.items()
+    ]
     problems += [f"{name}: {text}" for name, run in named.items() for text in run.problems]
     body = [part for part in made if part]
     return page(f"Comparison of {len(runs)} runs", Html(), [], problems, body)
@@ -42,17 +51,18 @@ def _results(runs: Mapping[str, Contents]) -> Html:
     rows = []
     for name, run in runs.items():
         recipe, _, facts = run.recorded
-        last = run.records[-1] if run.records else None
-        rows.append(
-            [
-                name,
-                recipe.name,
-                facts.dataset,
-                "" if last is None else str(last["epoch"]),
-                "" if last is None else recipe.headline(last),
-                f"{sum(record['seconds'] for record in run.records):.0f} s",
-            ]
-        )
+        epoch = headline = ""
+        if run.records:
+            last = run.records[-1]
+            epoch = str(last["epoch"])
+            headline = attempt(
+                run.problems,
+                "The result",
+                lambda recipe=recipe, last=last: recipe.headline(last),
+            )
+        seconds = sum(record.get("seconds", 0) for record in run.records)
+        row = [name, recipe.name, facts.dataset, epoch, headline or "", f"{seconds:.0f} s"]
+        rows.append(row)
     header = ["run", "recipe", "data set", "epochs", "result", "training"]
     return section("Results", table("Runs", header, rows))
 
@@ -74,7 +84,7 @@ def _samples(runs: Mapping[str, Contents]) -> Html:
         member = run.best_member if run.num_members is not None else None
         place = run.path if member is None else directory.member_path(run.path, member)
         path = directory.samples_path(place, run.records[-1]["epoch"])
-        who = name if member is None else f"{name}, member {member}, the best"
+        who = name if member is None else f"{name}, member {member} (best)"
         picture = attempt(
             run.problems,
             "Samples",
@@ -101,32 +111,20 @@ def _evaluations(runs: Mapping[str, Contents]) -> Html:
 def _figure(results: Mapping, path: tuple[str, ...]) -> str:
     """Format a figure; of a population, its mean."""
     for name in path:
+        if not isinstance(results, Mapping):  # a damaged file, or one of another version
+            return ""
         results = results.get("mean", results).get(name, {})
     return f"{results:.4g}" if isinstance(results, int | float) else ""
 
 
-def _options(runs: Mapping[str, Contents]) -> Html:
-    """Tabulate the options in which the runs differ."""
+def _settings(runs: Mapping[str, Contents]) -> Html:
+    """Tabulate the settings in which the runs differ."""
     own = {
-        name: {
-            option: str(value)
-            for part in (
-                run.recorded.options.config,
-                run.recorded.options.sweep,
-                run.recorded.options.data,
-                run.recorded.options.training,
-            )
-            for option, value in vars(part).items()
-            if not option.endswith("_dir") and value != ()
-        }
-        for name, run in runs.items()
+        name: settings(run) | {"data set": run.recorded.facts.dataset} for name, run in runs.items()
     }
     options = dict.fromkeys(option for values in own.values() for option in values)
-    rows = [
-        [option.replace("_", " "), *(values.get(option, "") for values in own.values())]
-        for option in options
-        if len({values.get(option, "") for values in own.values()}) > 1
-    ]
+    rows = [[option, *(values.get(option, "") for values in own.values())] for option in options]
+    rows = [row for row in rows if len(set(row[1:])) > 1]
     if not rows:
-        return section("Options", element("p", "All options are the same."))
-    return section("Options", table("Options that differ", ["", *runs], rows))
+        return section("Settings", element("p", "All settings are the same."))
+    return section("Settings", table("Settings that differ", ["", *runs], rows))

@@ -71,7 +71,8 @@ def read(run_dir: Path, recipe: Recipe | None = None) -> Contents:
     """
     problems: list[str] = []
     own = recorded.read(run_dir, recipe)
-    metrics = attempt(problems, "The curves", lambda: _read_metrics(run_dir, problems)) or []
+    best = own.recipe.best
+    metrics = attempt(problems, "The curves", lambda: _read_metrics(run_dir, best, problems)) or []
     starts = attempt(problems, "The environment", lambda: environment.read_starts(run_dir)) or []
     evaluation = attempt(problems, "The evaluation", lambda: _read_evaluation(run_dir)) or {}
     return Contents(run_dir, own, metrics, starts, evaluation, None, None, problems)
@@ -114,10 +115,11 @@ def _portable(command: str) -> str:
     return shlex.join(words)
 
 
-def _read_metrics(run_dir: Path, problems: list[str]) -> list[Record]:
+def _read_metrics(run_dir: Path, best: str, problems: list[str]) -> list[Record]:
     found, damaged = records.intact_metrics(run_dir)
     problems += damaged
-    return found
+    problems += [f"Epoch {line['epoch']}: it has no {best}." for line in found if best not in line]
+    return [line for line in found if best in line]
 
 
 def _read_evaluation(run_dir: Path) -> JsonObject:

@@ -3,7 +3,7 @@
 import base64
 import io
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from jaxgen.errors import InputError
 from jaxgen.report.markup import Html, element
@@ -26,7 +26,8 @@ def image(content: bytes, alt: str, *, max_bytes: int = MAX_BYTES, name: str | N
             if len(content) > max_bytes or kind not in MIME_TYPES:
                 content, kind = _shrink(picture.convert("RGB"), max_bytes), "WEBP"
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(f"no intact image ({error})") from None
+        reason = "unknown format" if isinstance(error, UnidentifiedImageError) else str(error)
+        raise InputError(f"no intact image ({reason})") from None
     text = base64.b64encode(content).decode()
     source = f"data:{MIME_TYPES[kind]};base64,{text}"
     return element("img", src=source, alt=alt, width=width, height=height, data_name=name)

@@ -52,23 +52,24 @@ def drawings(run: Run, test: Batch | None) -> Iterator[Drawing]:
         f"{some}A row for each class; the images of a column share their noise.",
         lambda: latent_space.classes(partial(_in_batches, generate), noise, shown),
     )
+    pair_names = [names[label] for label in _spread_labels(len(names), NUM_PAIRS)]
     yield Drawing(
         "Interpolation of noise",
-        "Between random noises, each pair of another class: straight, and along a great circle.",
+        "Between random noises, within a class: straight, and along a great circle.",
         lambda: latent_space.interpolations(
-            lambda z: _in_batches(generate, z, _spread_labels(len(names), len(z))), *_pairs(noise)
+            lambda z: _in_batches(generate, z, _spread_labels(len(names), len(z))),
+            *_pairs(noise),
+            pair_names,
         ),
     )
-    if learner.generate_mixture is not None:
-        mixture = partial(_in_batches, run.generate_mixture)
-        yield Drawing(
-            "Interpolation between classes",
-            f"{some}From each class to the next: the embeddings of both are mixed, with the same "
-            "noise.",
-            lambda: latent_space.class_interpolation(
-                lambda weights, z: mixture(_widen(weights, len(names)), z), noise[0], shown
-            ),
-        )
+    mixture = partial(_in_batches, run.generate_mixture)
+    yield Drawing(
+        "Interpolation between classes",
+        f"{some}From each class to the next, all from the same noise.",
+        lambda: latent_space.class_interpolation(
+            lambda weights, z: mixture(_widen(weights, len(names)), z), noise[0], shown
+        ),
+    )
 
 
 def png(figure: Figure) -> bytes:

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 
 from rich.table import Table
 
+from jaxgen.report import words
+
 NUM_ROWS = 100  # of a table for the terminal
 VOID = ("img", "input", "meta")
 
@@ -69,8 +71,9 @@ def rich_table(made: Table, caption: str) -> Html:
     rows = list(zip(*columns, strict=True))
     if len(rows) > NUM_ROWS:
         caption += f" (the first {NUM_ROWS} of {len(rows)} rows)"
-    header = [str(column.header) for column in made.columns]
-    return table(caption, header, rows[:NUM_ROWS])
+    header = [words.name(str(column.header)) for column in made.columns]
+    note = element("p", str(made.caption), class_="faint") if made.caption else Html()
+    return join([table(caption, header, rows[:NUM_ROWS]), note])
 
 
 def list_of(items: Sequence[str], **attributes: str) -> Html:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from jaxgen.report import charts
+from jaxgen.report import charts, words
 from jaxgen.report.contents import Contents, attempt
 from jaxgen.report.figures import FRAME_BYTES, from_file
 from jaxgen.report.markup import Html, element, rich_table, section
@@ -57,4 +57,4 @@ def members(contents: Contents) -> Html:
 
 
 def _setting(values: dict[str, float]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in values.items())
+    return ", ".join(f"{words.name(name)} {value:g}" for name, value in values.items())

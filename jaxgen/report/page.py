@@ -3,7 +3,7 @@
 from importlib import resources
 
 from jaxgen import __version__
-from jaxgen.report import provenance, sections
+from jaxgen.report import provenance, sections, words
 from jaxgen.report.contents import Contents, attempt
 from jaxgen.report.markup import Html, element, join, list_of
 from jaxgen.report.members import members, shown_members
@@ -65,7 +65,7 @@ def _summary(contents: Contents) -> Html:
     if contents.records:
         last = contents.records[-1]
         headline = attempt(contents.problems, "The headline", lambda: recipe.headline(last))
-        parts.append(element("p", headline or "", class_="headline"))
+        parts.append(element("p", words.sentence(headline or ""), class_="headline"))
         seconds = sum(record.get("seconds", 0) for record in contents.records)
         num = contents.num_members
         who = f"Recipe {recipe.name}" + (f", {num} members" if num is not None else "")
@@ -75,7 +75,7 @@ def _summary(contents: Contents) -> Html:
                 "p",
                 f"{who}, {last['epoch']} epochs on {facts.num_images:,} images of "
                 f"{facts.dataset}, trained for {_duration(seconds)}. "
-                f"Best epoch: {best} (by {recipe.best}).",
+                f"Best epoch: {best}, by {words.name(recipe.best)}.",
             )
         )
     return join(parts)

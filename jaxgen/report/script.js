@@ -1,9 +1,10 @@
-// The charts of a report: zoom, hover, keyboard and log scale; and its theme and slider.
+// The charts of a report: zoom, hover, keyboard and log scale; and its theme and animation.
 "use strict";
 
 const SVG = "http://www.w3.org/2000/svg";
 const MARGIN = { left: 52, right: 14, top: 18, bottom: 38 };
 const HEIGHT = 260;
+const MILLISECONDS = 300; // of a frame
 
 function create(parent, name, attributes = {}, text = "") {
   const isSvg = parent.namespaceURI === SVG || name === "svg";
@@ -223,7 +224,7 @@ class Plot {
       create(svg, "path", { class: "rule", d: `M${at} ${top}V${height - bottom}` });
       create(svg, "text", { x: at, y: height - bottom + 16, "text-anchor": "middle" }, short(x));
     }
-    for (const y of this.isLog ? logTicks(low, high, 5) : linearTicks(low, high, 5)) {
+    for (const y of this.isLog ? logTicks(low, high, 8) : linearTicks(low, high, 8)) {
       const at = this.y(y);
       create(svg, "path", { class: "rule", d: `M${left} ${at}H${width - right}` });
       create(svg, "text", { x: left - 6, y: at + 4, "text-anchor": "end" }, short(y));
@@ -279,7 +280,7 @@ class Plot {
     this.cursor = x !== null && x >= this.low && x <= this.high ? x : null;
     this.hand?.replaceChildren();
     if (this.cursor === null) {
-      this.tip.textContent = "";
+      this.tip.textContent = "Point at the chart for values; drag across it to zoom.";
       return;
     }
     const at = this.x(x);
@@ -290,9 +291,9 @@ class Plot {
         const i = line.x.indexOf(x);
         if (i < 0 || line.y[i] === null) return [];
         const spread = line.spread ? ` ± ${Number((line.spread[i] ?? 0).toPrecision(2))}` : "";
-        return [`${line.name} ${short(line.y[i])}${spread}`];
+        return [`${line.name}: ${short(line.y[i])}${spread}`];
       });
-    this.tip.textContent = `${this.data.xlabel} ${short(x)}: ${parts.join("; ") || "no value"}`;
+    this.tip.textContent = `${this.data.xlabel} ${short(x)}; ${parts.join("; ") || "no value"}`;
   }
 }
 Plot.count = 0;
@@ -301,14 +302,38 @@ for (const figure of document.querySelectorAll("figure.chart")) new Plot(figure)
 
 for (const film of document.querySelectorAll("figure.film")) {
   const images = [...film.querySelectorAll("img")];
-  const slider = film.querySelector("input");
-  const output = film.querySelector("output");
+  if (images.length === 1) continue;
+  const [name, controls] = [film.querySelector("figcaption span"), film.querySelector(".controls")];
+  const [play, slider] = controls.children;
+  let timer = null;
   const show = () => {
     images.forEach((image, i) => (image.hidden = i !== Number(slider.value)));
-    output.textContent = images[slider.value].dataset.name;
-    slider.setAttribute("aria-valuetext", output.textContent);
+    name.textContent = images[slider.value].dataset.name;
+    slider.setAttribute("aria-valuetext", name.textContent);
   };
-  slider.addEventListener("input", show);
+  const stop = () => {
+    clearInterval(timer);
+    timer = null;
+    play.textContent = "Play";
+  };
+  const next = () => {
+    slider.value++;
+    show();
+    if (slider.value === slider.max) stop();
+  };
+  play.addEventListener("click", () => {
+    if (timer !== null) return stop();
+    if (slider.value === slider.max) slider.value = 0;
+    show();
+    timer = setInterval(next, MILLISECONDS);
+    play.textContent = "Pause";
+  });
+  slider.addEventListener("input", () => {
+    stop();
+    show();
+  });
+  controls.hidden = false;
+  film.classList.add("live");
   show();
 }
 

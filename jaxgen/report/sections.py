@@ -32,7 +32,8 @@ def curves(contents: Contents) -> Html:
         )
     return section(
         "Curves",
-        element("p", f"Drag across a chart to zoom. {note}", class_="faint"),
+        element("p", note, class_="faint") if note else "",
+        element("noscript", from_file(contents, contents.path / "curves.png", "Curves", "")),
         element("div", *map(charts.chart, found), class_="grid"),
     )
 
@@ -42,7 +43,7 @@ def samples(contents: Contents) -> Html:
     place, who = contents.path, ""
     if contents.num_members is not None:
         member = contents.best_member or 0
-        place, who = directory.member_path(place, member), f" of member {member}, the best"
+        place, who = directory.member_path(place, member), f" of member {member} (best)"
     caption = "Test images, each beside its reconstruction."
     figures = [
         film(contents, place, who),
@@ -75,7 +76,7 @@ def latent_space(contents: Contents) -> Html:
     return section(
         "Latent space",
         element("p", step, class_="faint"),
-        element("div", *figures, class_="grid"),
+        element("div", *figures, class_="columns"),
     )
 
 

@@ -32,12 +32,16 @@ def warnings(contents: Contents, shown_members: Sequence[int]) -> list[str]:
         found.append(f"Members are frozen, since they diverged: {steps}{more}.")
     problems = contents.problems
     found += attempt(problems, "Collapse", lambda: _collapses(contents, shown_members)) or []
-    step = contents.evaluation.get("run", {}).get("step")
-    if contents.run is not None and step not in (None, contents.run.step):
-        found.append(
-            f"The evaluation is of step {step}, and the latest checkpoint of {contents.run.step}."
-        )
+    found += attempt(problems, "The evaluation", lambda: _outdated(contents)) or []
     return found
+
+
+def _outdated(contents: Contents) -> list[str]:
+    if contents.run is None or not contents.evaluation:
+        return []
+    step, latest = contents.evaluation["run"]["step"], contents.run.step
+    text = f"The evaluation is of step {step}, and the latest checkpoint of {latest}."
+    return [] if step == latest else [text]
 
 
 def _collapses(contents: Contents, shown_members: Sequence[int]) -> list[str]:

@@ -26,7 +26,7 @@ def finish(setup: Setup, run_dir: Path, console: Console) -> None:
         pictures = (directory.samples_path(place, record["epoch"]) for record in history)
         grids.animate(place / "training.gif", [path for path in pictures if path.exists()])
     if options.output.tensorboard:
-        values = vars(options.config) | vars(options.training)
+        values = {**(setup.task.settings or vars(options.config)), **vars(options.training)}
         tensorboard.add_hyperparameters(run_dir, values, last)
     records.write_result(run_dir)  # last, since it marks a finished run
     if setup.is_population:

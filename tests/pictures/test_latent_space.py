@@ -136,7 +136,7 @@ def test_a_projection_shows_every_code(num_classes):
 def test_long_names_are_cut_and_undefined_pixels_are_gray():
     images = np.full((2, 3, 4, 4, 1), np.nan)
     figure = table(images, ["W" * 100, "i"], ["0", "1", "2"], xlabel="x", ylabel="y")
-    assert names(figure.axes[0].yaxis)[0] == "W" * 23 + "…"
+    assert names(figure.axes[0].yaxis)[0] == "W" * 27 + "…"
     assert_allclose(shown(figure), 0.5)
     assert_nothing_is_clipped(figure)
 

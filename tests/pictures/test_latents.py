@@ -61,6 +61,14 @@ def test_the_plane_is_covered_at_quantiles_of_the_prior():
     assert_allclose(z[::4, 1], quantiles[::-1])  # the first row is the top
 
 
+def test_points_move_apart():
+    points = latents.apart(np.array([[0.0, 0], [0, 0], [0.3, 0], [9, 9]]))
+    gaps = [np.linalg.norm(points[i] - points[j]) for i in range(4) for j in range(i)]
+    assert min(gaps) > 0.9
+    assert_allclose(points[3], [9, 9], atol=1e-4)  # others stay
+    assert_allclose(points[:3].mean(axis=0), [0.1, 0], atol=1e-4)
+
+
 def test_principal_components_are_those_of_scikit_learn():
     points = RANDOM.normal(size=(50, 6)) @ RANDOM.normal(size=(6, 6))
     found, expected = latents.principal_components(points), PCA(2).fit(points)

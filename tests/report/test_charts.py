@@ -51,14 +51,14 @@ def test_a_population_has_means_in_bands_and_some_members():
     groups = {"kl_weight 1": [0, 1, 2], "kl_weight 4": [3]}
     a, _ = charts.of_population(records(members=4), PANELS, groups, [1, 3], None)
     names = [line.name for line in a.lines if line.style == "solid"]
-    assert names == ["test, kl weight 1", "test, kl weight 4"]
+    assert names == ["test, KL weight 1", "test, KL weight 4"]
     by_name = {line.name: line for line in a.lines}
-    mean = by_name["test, kl weight 1"]
+    mean = by_name["test, KL weight 1"]
     assert_allclose(mean.y, np.array([3, 6, 9, 12]) + 1)
     assert_allclose(np.asarray(mean.spread), 1)
-    assert_allclose(np.asarray(by_name["test, kl weight 4"].spread), 0)
+    assert_allclose(np.asarray(by_name["test, KL weight 4"].spread), 0)
     thin = [line.name for line in a.lines if line.style == "thin" and "test" in line.name]
-    assert thin == ["test, kl weight 1, member 1", "test, kl weight 4, member 3"]
+    assert thin == ["test, KL weight 1, member 1", "test, KL weight 4, member 3"]
     assert_allclose(by_name[thin[0]].y, [4, 7, 10, 13])
 
 

@@ -23,6 +23,7 @@ OPTIONS = [
     "4",
     "--save-every",
     "0",
+    "--no-report",
 ]
 IMAGES = np.asarray(load("mnist_5k", "test", image_size=32).image[:5])
 
