@@ -174,7 +174,7 @@ def test_an_evaluation_is_tabulated(copy):
 
 @pytest.mark.parametrize("part", [{}, [], 1])
 def test_an_evaluation_of_another_version_is_missing(light, part):
-    records.write_evaluation(light, {"run": 1, "likelihood": part})
+    records.write_evaluation(light, {"checkpoint": "latest", "run": 1, "likelihood": part})
     assert "The evaluation of likelihood: " in report(light)
 
 
@@ -198,7 +198,7 @@ def test_runs_are_compared(vae_run, light, folder, capsys):
     *lines, _ = records.read_metrics(light)
     lines = [as_population(line, 2) for line in lines]
     directory.metrics_path(light).write_text("".join(json.dumps(line) + "\n" for line in lines))
-    records.write_evaluation(light, {"run": 1, "likelihood": 1})
+    records.write_evaluation(light, {"checkpoint": "latest", "run": 1, "likelihood": 1})
     jaxgen("report", vae_run, light, "--output", folder / "new" / "both.html")
     text = (folder / "new" / "both.html").read_text()
     assert "Comparison of 2 runs" in text

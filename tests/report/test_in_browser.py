@@ -193,7 +193,8 @@ def test_the_slider_shows_one_picture_at_a_time(page):
 def test_the_animation_plays_when_asked_and_can_be_paused(page):
     film = page.locator("figure.film")
     button, shown = film.get_by_role("button"), film.locator("img:visible")
-    page.clock.install()
+    page.clock.install(time=0)
+    page.clock.pause_at(1000)  # so that time passes only when it is told to
     button.click()
     seen = []
     for _ in range(3):
