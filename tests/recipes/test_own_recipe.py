@@ -70,7 +70,7 @@ def test_a_module_trains_resumes_sweeps_and_is_extracted(trained, here, tmp_path
     at_the_end = (tmp_path / "run" / "report.html").read_text()
     here("report", "run", *own, "--output", "again.html", cwd=tmp_path)
     for text in (at_the_end, (tmp_path / "again.html").read_text()):
-        assert "the mean image is learned" in text
+        assert "The mean image is learned." in text
         assert "Missing from this report" not in text
     here("extract", "run", 1, "member", *own, cwd=tmp_path)
     message = here("export", "member", "x.safetensors", *own, cwd=tmp_path, code=2)
