@@ -1,6 +1,5 @@
 """What a report shows of a run: everything in its directory that can be read."""
 
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -104,15 +103,7 @@ def attempt(problems: list[str], what: str, make: Callable[[], T]) -> T | None:
 
 def commands(starts: list[dict[str, object]]) -> list[str]:
     """List the commands that started and continued a run, without paths on this machine."""
-    return [_portable(records.without_directories(start["command"])) for start in starts]
-
-
-def _portable(command: str) -> str:
-    """Name the console script as a user types it."""
-    words = shlex.split(command)
-    if len(words) > 1 and Path(words[1]).name == "jaxgen":
-        words = ["jaxgen", *words[2:]]
-    return shlex.join(words)
+    return [records.without_directories(start["command"]) for start in starts]
 
 
 def _read_metrics(run_dir: Path, best: str, problems: list[str]) -> list[Record]:

@@ -24,7 +24,7 @@ def environment() -> dict[str, object]:
     device = jax.devices()[0]
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": shlex.join(["python", *sys.orig_argv[1:]]),
+        "command": _command(),
         "commit": _commit(),
         "python": platform.python_version(),
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
@@ -53,6 +53,14 @@ def read_starts(run_dir: Path) -> list[dict[str, object]]:
 
 def _is_start(value: object) -> bool:
     return isinstance(value, dict) and isinstance(value.get("command"), str)
+
+
+def _command() -> str:
+    """Return the command line of this process, with the console script as a user types it."""
+    words = sys.orig_argv[1:]
+    if words and Path(words[0]).name == "jaxgen":
+        return shlex.join(["jaxgen", *words[1:]])
+    return shlex.join(["python", *words])
 
 
 def _commit() -> str | None:

@@ -1,6 +1,7 @@
 """metrics.jsonl, environment.json and result.json."""
 
 import json
+import sys
 
 import pytest
 
@@ -37,6 +38,19 @@ def test_every_start_is_recorded_with_its_environment(tmp_path):
     assert isinstance(packages, dict)
     assert set(environment.PACKAGES) == set(packages)
     assert all(version[0].isdigit() for version in packages.values())
+
+
+@pytest.mark.parametrize(
+    ("started", "recorded"),
+    [
+        (["/venv/bin/python3", "/venv/bin/jaxgen", "evaluate", "a b"], "jaxgen evaluate 'a b'"),
+        (["/venv/bin/python3", "-m", "experiments.vae_mnist"], "python -m experiments.vae_mnist"),
+        (["python"], "python"),
+    ],
+)
+def test_the_command_is_what_its_user_typed(monkeypatch, started, recorded):
+    monkeypatch.setattr(sys, "orig_argv", started)
+    assert environment.environment()["command"] == recorded
 
 
 @pytest.mark.parametrize("text", ["", "[{", "5", "[1]", "{}", "[]"])
