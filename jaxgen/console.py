@@ -11,11 +11,7 @@ from rich.text import Text
 
 from jaxgen.errors import InputError
 
-FIXABLE = {
-    *(errno.EACCES, errno.EPERM, errno.EROFS),
-    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO),
-    *(errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG),
-}
+FIXABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # even if no file is named
 
 
 def make_console(*, quiet: bool = False, stderr: bool = False) -> Console:
@@ -31,11 +27,12 @@ def report_errors() -> Iterator[None]:
     except InputError as error:
         _fail(str(error))
     except OSError as error:
-        if error.errno not in FIXABLE:
+        if error.filename is None and error.errno not in FIXABLE:
             raise
-        _fail(f"{error.filename or 'A file'} cannot be used: {error.strerror}.")
+        path = error.filename2 or error.filename or "A file"  # of a renaming, its target
+        _fail(f"{path} cannot be used: {error.strerror}.")
     except KeyboardInterrupt:
-        _fail("Interrupted: continue from the last checkpoint with --resume RUN_DIR.")
+        _fail("Interrupted: a run continues from its last checkpoint with --resume.")
 
 
 def _fail(message: str) -> NoReturn:

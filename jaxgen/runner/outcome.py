@@ -120,7 +120,6 @@ class Saver:
                 own_drawn = jax.tree.map(lambda array, member=member: array[member], drawn)
                 own_record = epochs.member_record(record, member)
                 who = f"member {member}: "
-            directory.samples_path(place, 0).parent.mkdir(parents=True, exist_ok=True)
             setup.task.save_pictures(place, record["epoch"], own_drawn)
             is_frozen = str(member) in record.get("diverged", {})
             if not is_frozen and (trouble := setup.task.warn(own_record, own_drawn)):

@@ -107,7 +107,11 @@ def create_directory(setup: Setup, run_dir: Path, start: Position, screen: Conso
     if hosts.is_writer():
         if output.resume is None:
             directory.create(run_dir, overwrite=output.overwrite)
+        elif directory.environment_path(run_dir).exists():
+            environment.read_starts(run_dir)  # which may refuse, before anything is changed
         recorded.write(run_dir, setup.recipe, setup.options, setup.facts)
+        for place in directory.picture_directories(run_dir, setup.layout.num_members):
+            directory.samples_path(place, 0).parent.mkdir(parents=True, exist_ok=True)
         directory.result_path(run_dir).unlink(missing_ok=True)  # it marks a finished run
         records.reset_metrics(run_dir, loop.num_updates(start.state), start.saved.lines)
         environment.record_start(

@@ -63,7 +63,7 @@ def save(checkpointer: ocp.StandardCheckpointer, directory: Path, step: int, sta
     Raises InputError if the disk is too full.
     """
     size = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
-    directory.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(exist_ok=True)
     free = shutil.disk_usage(directory).free
     if free < 2 * size:  # Orbax writes all arrays, then merges them into new files
         raise InputError(
@@ -89,10 +89,11 @@ def commit(
     try:
         checkpointer.wait_until_finished()
     except (OSError, ValueError) as error:  # tensorstore raises ValueError for errors of the disk
-        reason = str(error).partition(" [os_error_code")[0].rpartition(": ")[2]
+        own = error.strerror if isinstance(error, OSError) else None
+        reason = own or str(error).partition(" [os_error_code")[0].rpartition(": ")[2]
         raise InputError(
             f"The checkpoint of step {step} cannot be written to {directory} ({reason}): the one "
-            "before it is intact. Make room, then continue with --resume."
+            "before it is intact. Remove the cause, then continue with --resume."
         ) from None
     if jax.process_index() != 0:
         return
@@ -107,7 +108,7 @@ def commit(
 
 def steps(directory: Path) -> list[int]:
     """List the steps of all committed checkpoints, damaged or not, in order."""
-    return sorted(int(path.stem) for path in directory.glob("*.json") if path.stem.isdigit())
+    return sorted(int(path.stem) for path in directory.glob("*.json") if _is_step(path.stem))
 
 
 def damage(directory: Path, step: int) -> str:
@@ -205,6 +206,10 @@ def _best(directory: Path, among: Sequence[int], mode: Mode) -> int | None:
     """Find the checkpoint with the best score; None if none has a finite one."""
     scores = {step: score for step in among if np.isfinite(score := _score(directory, step))}
     return (min if mode == "min" else max)(scores, key=scores.__getitem__, default=None)
+
+
+def _is_step(name: str) -> bool:
+    return name.isdecimal() and name == str(int(name))
 
 
 def _state_path(directory: Path, step: int) -> Path:

@@ -1,10 +1,15 @@
-"""A disk that is full, too small or read-only: a message, and the last checkpoint survives."""
+"""A disk that is full, read-only or slow: a message, and the last checkpoint survives."""
 
+import json
+import os
+import signal
 import subprocess
+import time
 
 import pytest
-from running import JAXGEN, assert_bit_identical, fail, jaxgen, refuse, start
+from running import JAXGEN, VAE, assert_bit_identical, fail, jaxgen, refuse, start, succeed
 
+from jaxgen.runs import lock
 from jaxgen.training import checkpoint
 
 # A state of 3 MB, saved after each of the four chunks of an epoch
@@ -74,3 +79,41 @@ def test_a_file_size_limit_is_named_and_the_last_checkpoint_survives(whole, tmp_
     assert "checkpoint of step 200 cannot be written to run/checkpoints (File too large)" in message
     assert len(message.strip().splitlines()) == 1
     assert checkpoint.find_step(tmp_path / "run" / "checkpoints", "latest", "min") == (100, [])
+
+
+SLOW_CALLS = "fsync,fdatasync"
+SLOW = ["strace", "-f", "--seccomp-bpf", "-o", "/dev/null", "-e", f"trace={SLOW_CALLS}"]
+SLOW += ["-e", f"inject={SLOW_CALLS}:delay_exit=6000000"]
+
+
+@pytest.mark.slow
+def test_a_slow_disk_is_named_and_what_it_holds_survives_a_kill(whole, tmp_path):
+    """Every time that data are flushed to the disk takes six seconds."""
+    try:
+        subprocess.run([*SLOW, "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("slowing a disk down needs strace, and leave to trace a process")
+    command = [*SLOW, *VAE, *OPTIONS, "--save-every", "0", "--run-dir", "run"]
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(command, cwd=tmp_path, stdout=log, stderr=subprocess.STDOUT)
+    path, deadline = tmp_path / "run" / "checkpoints", time.monotonic() + 400
+    while not (len(checkpoint.steps(path)) == 2 and is_writing(path)):
+        assert time.monotonic() < deadline
+        assert process.poll() is None, (tmp_path / "log").read_text()
+        time.sleep(0.1)
+    pid = json.loads(lock.lock_path(tmp_path / "run").read_text())["pid"]
+    os.kill(pid, signal.SIGKILL)
+    process.wait(timeout=60)
+    output = (tmp_path / "log").read_text()
+    assert output.count("slow disk: a checkpoint took") == 1
+    committed = checkpoint.steps(path)[-1]
+    last = f"the run can be resumed from step {committed}"
+    assert last in succeed(JAXGEN, "verify", "run", cwd=tmp_path)
+    start("vae", "--resume", tmp_path / "run")
+    assert_bit_identical(whole, tmp_path / "run")
+
+
+def is_writing(path):
+    """Whether there is a state that no manifest has committed."""
+    committed = set(map(str, checkpoint.steps(path)))
+    return any(state.is_dir() and state.name not in committed for state in path.iterdir())
