@@ -95,11 +95,14 @@ def test_if_one_of_two_hosts_dies_the_other_exits_and_the_run_goes_on(tmp_path, 
     """On two hosts, on one after a kill, and on two again."""
     run_dir = tmp_path / "run"
     options = [*TINY_VAE, "--epochs", "12"]
-    two = ["--batch-devices", "4"]
+    save = ["--save-every", "0"]  # each of the short epochs
+    two = ["--batch-devices", "4", *save]
     processes = start_on_two_hosts(VAE, *options, *two, "--run-dir", "run", cwd=tmp_path)
     wait_for_line(run_dir, 2)
     assert kill_one(processes, number) < 60
-    alone = subprocess.Popen([*VAE, "--resume", "run"], cwd=tmp_path, stdout=subprocess.DEVNULL)
+    alone = subprocess.Popen(
+        [*VAE, "--resume", "run", *save], cwd=tmp_path, stdout=subprocess.DEVNULL
+    )
     wait_for_line(run_dir, 6)
     alone.kill()
     alone.wait()
