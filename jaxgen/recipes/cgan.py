@@ -192,7 +192,7 @@ def make_task(
         evaluate=evaluate,
         draw=draw,
         save_pictures=partial(save_pictures, facts.class_names),
-        describe=describe if facts.num_classes > 1 else describe_single_class,
+        describe=describe,
         warn=warn,
         prepare_evaluation=partial(classifier.train_and_test, model),
         evaluation_key=classifier.describe(model),
@@ -209,11 +209,6 @@ def describe(record: Record) -> str:
     """Format D(x) of real images and fakes, and the share of samples that are recognized."""
     real, fake = (format_metric(record, f"test/d_{kind}", ".2f") for kind in ("real", "fake"))
     return f"D(real) {real}  D(fake) {fake}  recognized {format_metric(record, BEST, '.2%')}"
-
-
-def describe_single_class(record: Record) -> str:
-    """Say why all samples are recognized."""
-    return f"{describe(record)} (there is only one class)"
 
 
 def headline(record: Record) -> str:

@@ -21,7 +21,7 @@ from pathlib import Path
 from jaxgen.errors import InputError
 from jaxgen.runs import lock
 
-GLOB_CHARACTERS = "[]*?"
+GLOB_CHARACTERS = "[]*?\\"
 MAX_PATH_BYTES = 3800  # of the 4096 that Linux allows; Orbax adds names of its own
 
 
