@@ -46,6 +46,7 @@ def _units(ax: Axes, part: Results) -> None:
     ax.axhline(threshold, color="C1", linestyle="--", label=f"active above {threshold}")
     ax.set(title="activity of latent dimensions", xlabel="dimension", ylabel="Cov(E[z | x])")
     ax.set_yscale("log")
+    ax.xaxis.get_major_locator().set_params(integer=True)
     ax.legend(fontsize="small")
 
 

@@ -68,12 +68,13 @@ def _summary(contents: Contents) -> Html:
         parts.append(element("p", words.sentence(headline or ""), class_="headline"))
         seconds = sum(record.get("seconds", 0) for record in contents.records)
         num = contents.num_members
+        epochs = f"{last['epoch']} epoch" + "s" * (last["epoch"] != 1)
         who = f"Recipe {recipe.name}" + (f", {num} members" if num is not None else "")
         best = contents.best_epoch
         parts.append(
             element(
                 "p",
-                f"{who}, {last['epoch']} epochs on {facts.num_images:,} images of "
+                f"{who}, {epochs} on {facts.num_images:,} images of "
                 f"{facts.dataset}, trained for {_duration(seconds)}. "
                 f"Best epoch: {best}, by {words.name(recipe.best)}.",
             )

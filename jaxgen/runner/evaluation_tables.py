@@ -38,6 +38,7 @@ def likelihood_table(results: Results) -> Table:
     first = part["members"][0] if "members" in part else part
     binarization = BINARIZATIONS[part["binarization"]].format(seed=results["options"]["seed"])
     table = _table(f"likelihood of test images, {binarization}", "", "nats", "estimated from")
+    table.caption = "In parentheses: the standard error over the images."
     test, weighted, units = (
         first[name] for name in ("test_set", "importance_weighted", "active_units")
     )
