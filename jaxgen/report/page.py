@@ -65,7 +65,8 @@ def _summary(contents: Contents) -> Html:
     if contents.records:
         last = contents.records[-1]
         headline = attempt(contents.problems, "The headline", lambda: recipe.headline(last))
-        parts.append(element("p", words.sentence(headline or ""), class_="headline"))
+        if headline:
+            parts.append(element("p", words.sentence(headline), class_="headline"))
         seconds = sum(record.get("seconds", 0) for record in contents.records)
         num = contents.num_members
         epochs = f"{last['epoch']} epoch" + "s" * (last["epoch"] != 1)
