@@ -20,7 +20,8 @@ def provenance(contents: Contents) -> Html:
     lines = attempt(contents.problems, "The command", lambda: commands(contents.starts)) or []
     commit = str((contents.starts or [{}])[-1].get("commit") or "")
     changes = " with changes" if commit.endswith("+") else ""
-    source = f" At commit {commit.rstrip('+')}{changes}." if commit else ""
+    source = f"At commit {commit.rstrip('+')}{changes}." if commit else ""
+    order = "In the order in which it was started and continued." if len(lines) > 1 else ""
     data = [
         ("data set", facts.dataset),
         ("training images", f"{facts.num_images:,}"),
@@ -30,7 +31,7 @@ def provenance(contents: Contents) -> Html:
     ]
     return section(
         "How to run it again",
-        element("p", f"In the order in which it was started and continued.{source}"),
+        element("p", f"{order} {source}".strip()),
         *(element("pre", line) for line in lines),
         element("p", words.sentence(task.notice)) if task is not None and task.notice else Html(),
         element(
