@@ -62,7 +62,7 @@ def many_epochs(number, room):
         add_epoch(self, record, drawn)
 
     Saver.add_epoch = measured
-    train("--epochs", number, "--save-every", 0, "--run-dir", room / "long")
+    train("--epochs", number, "--run-dir", room / "long")
 
 
 if __name__ == "__main__":
