@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from jaxgen.errors import InputError
 from jaxgen.types import Batch
 
+INT32 = np.iinfo(np.int32)
 AnyArray = Shaped[Array, "..."] | Shaped[np.ndarray, "..."]
 
 
@@ -24,10 +25,10 @@ def make_batch(
 
     Without labels, all are 0. Raises InputError as `check_batch` does.
     """
-    image = _array(image)
+    image = _array("images", image)
     if image.ndim == 3:
         image = image[..., None]
-    label = np.zeros(image.shape[:1], np.int32) if label is None else _array(label)
+    label = np.zeros(image.shape[:1], np.int32) if label is None else _array("labels", label)
     batch = Batch(image, label)  # pyright: ignore[reportArgumentType]
     check_batch(batch, num_classes)
     return batch._replace(label=label.astype(np.int32))
@@ -54,6 +55,9 @@ def check_batch(batch: Batch, num_classes: int | None = None) -> None:
 def check_images(image: AnyArray) -> None:
     """Raise InputError, with the line that converts them, unless images are uint8 [n, h, w, c]."""
     if image.dtype != np.uint8:
+        is_number = any(jnp.issubdtype(image.dtype, kind) for kind in (jnp.integer, jnp.floating))
+        if image.dtype != bool and not is_number:
+            raise InputError(f"Images must be uint8 from 0 to 255, but are {image.dtype}.")
         raise InputError(
             f"Images must be uint8 from 0 to 255, but are {_describe(image)}: {_to_uint8(image)}."
         )
@@ -76,9 +80,10 @@ def check_labels(label: AnyArray, num_classes: int | None) -> None:
     if values is None or values.size == 0:
         return
     low, high = int(values.min()), int(values.max())
-    if low >= 0 and (num_classes is None or high < num_classes):
+    if 0 <= low <= high <= (INT32.max if num_classes is None else num_classes - 1):
         return
-    wanted = "0 or more" if num_classes is None else f"from 0 to {num_classes - 1}"
+    most = INT32.max if num_classes is None else num_classes - 1
+    wanted = "0 or more" if num_classes is None and high <= most else f"from 0 to {most}"
     present = np.unique(values).size
     if num_classes is not None and present > num_classes:
         remedy = f"these are {present} classes, so build the model for as many"
@@ -95,6 +100,10 @@ def _check_label_kind(label: AnyArray) -> None:
     elif label.ndim == 2:
         remedy = "if they are one-hot, use `label.argmax(axis=1)`"
     elif label.ndim != 1:
+        remedy = "give each image one integer"
+    elif label.dtype.kind in "US":
+        remedy = "number them with `np.unique(label, return_inverse=True)[1]`"
+    elif label.dtype == object:
         remedy = "give each image one integer"
     elif not jnp.issubdtype(label.dtype, jnp.integer):
         remedy = 'use `label.astype("int32")`'
@@ -159,5 +168,12 @@ def _values(array: AnyArray) -> np.ndarray | None:
     return np.asarray(array)
 
 
-def _array(values: ArrayLike | Array) -> AnyArray:
-    return values if isinstance(values, jax.Array) else np.asarray(values)
+def _array(name: str, values: ArrayLike | Array) -> AnyArray:
+    if isinstance(values, jax.Array):
+        return values
+    try:
+        return np.asarray(values)
+    except ValueError:
+        raise InputError(
+            f"The {name} are not all of one shape, and make no array: bring them to one shape."
+        ) from None

@@ -1,6 +1,7 @@
 """The types that models, data, training and recipes share."""
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
@@ -137,9 +138,10 @@ def traced_learning_rate(optimizer: Optimizer) -> optax.GradientTransformation:
     """Move the learning rate of `optimizer` into its state, where `vmap` can vary it.
 
     Call this once per learner: two transformations never compare equal, so that a second one would
-    cause a retrace. Raises InputError for a transformation whose rate is already set.
+    cause a retrace. Raises InputError for anything but a function that returns a transformation,
+    and therefore for a transformation whose rate is already set.
     """
-    if isinstance(optimizer, optax.GradientTransformation):
+    if not _makes_transformation(optimizer):
         raise InputError(
             "optimizer must be a function of the learning rate, which belongs to the Hypers: "
             "instead of optax.adam(1e-3), pass optax.adam or, with further arguments, "
@@ -148,6 +150,17 @@ def traced_learning_rate(optimizer: Optimizer) -> optax.GradientTransformation:
     return optax.inject_hyperparams(lambda learning_rate: optimizer(learning_rate))(
         learning_rate=0.0
     )
+
+
+def _makes_transformation(optimizer: object) -> bool:
+    if isinstance(optimizer, optax.GradientTransformation) or not callable(optimizer):
+        return False
+    try:
+        inspect.signature(optimizer).bind(0.0)
+    except (TypeError, ValueError):  # it takes no rate
+        return False
+    made = optimizer(jnp.zeros(()))
+    return hasattr(made, "init") and hasattr(made, "update")
 
 
 def create_train_state(

@@ -77,6 +77,10 @@ def test_images_of_another_shape_and_the_line_that_converts_them(image, wanted):
         (np.full((2, 4, 4, 1), np.nan), "replace values that are not finite"),
         (PIXELS[0, 0], r"but have \[4, 1\]: reshape them"),
         (PIXELS[:0], "There are no images"),
+        (np.full((2, 4, 4, 1), "a"), "but are <U1"),
+        (np.full((2, 4, 4, 1), None), "but are object"),
+        (np.zeros((2, 4, 4, 1), complex), "but are complex128"),
+        ([np.zeros((4, 4), np.uint8), np.zeros((4, 3), np.uint8)], "images are not all of one sha"),
     ],
 )
 def test_images_that_no_line_converts(image, message):
@@ -94,6 +98,8 @@ def test_images_that_no_line_converts(image, message):
         LABEL + 1,
         LABEL + 7,
         np.array([3, 7, 90])[LABEL],
+        np.array(["cat", "dog", "owl"])[LABEL],
+        LABEL + 2**40,
     ],
 )
 def test_labels_of_another_kind_and_the_line_that_converts_them(label):
@@ -115,6 +121,9 @@ def test_labels_of_another_kind_and_the_line_that_converts_them(label):
             "are from 0 to 11: these are 12 classes, so build the model for as many",
         ),
         (LABEL == 1, None, "but are bool"),
+        ([None] * 12, None, "but are object .*: give each image one integer"),
+        ([[0], [1, 2]], None, "labels are not all of one shape"),
+        (LABEL + 2**40, None, f"must be from 0 to {2**31 - 1}, but are from {2**40}"),
     ],
 )
 def test_labels_that_are_refused(label, num_classes, message):
@@ -171,6 +180,14 @@ def test_labels_out_of_range_are_named_before_the_first_step():
         InputError, match=r"must be from 0 to 2, but are from 1 to 3: use `label - 1`"
     ):
         loop.run(learner, data, jax.random.key(0), GANHypers(), shape=SHAPE, num_epochs=1)
+    with pytest.raises(InputError, match="must be from 0 to 2, but are from 1 to 3"):
+        next(
+            loop.fit(
+                loop.trainer(learner.step), learner.init(jax.random.key(0), GANHypers()), data,
+                loop.split_run_key(jax.random.key(1)), shape=SHAPE, num_epochs=1,
+                num_classes=learner.num_classes,
+            )
+        )  # fmt: skip
 
 
 def test_under_jit_only_what_is_static_is_checked():

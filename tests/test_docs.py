@@ -74,6 +74,10 @@ for mistake in (
     lambda: vae(Generator(), bernoulli()),
     lambda: cgan(MLPVAE(), Discriminator(), hinge()),
     lambda: vae(MLPVAE, bernoulli()),
+    lambda: vae(MLPVAE(), bernoulli(), optimizer=None),
+    lambda: vae(MLPVAE(), bernoulli(), optimizer=lambda: optax.adam(1e-3)),
+    lambda: vae(MLPVAE(), bernoulli(), optimizer=optax.cosine_decay_schedule(1e-3, 10)),
+    lambda: vae(MLPVAE(), bernoulli(), optimizer=optax.MultiSteps(optax.adam(1e-3), 2)),
 ):
     try:
         mistake()
@@ -89,4 +93,4 @@ for mistake in (
     assert lines[2].startswith("Generator has no encode, decode: see jaxgen.vae.models.Encod")
     assert lines[3].startswith("MLPVAE has no num_classes: see jaxgen.gan.models.GeneratorN")
     assert "is not an instance of a Flax module" in lines[4]
-    assert len(lines) == 5
+    assert lines[5:] == 4 * lines[:1]

@@ -71,7 +71,7 @@ def _numbers(run: "Run", classes: Sequence[str], names: Sequence[str]) -> list[i
         if name not in names:
             near = difflib.get_close_matches(name, names) or names
             raise InputError(f"{run.path} has no class {name!r}: choose {' or '.join(near)}.")
-    return [names.index(name) for name in classes or names]
+    return [names.index(name) for name in dict.fromkeys(classes or names)]
 
 
 def _writer(output: Path) -> Callable[[Path, Pixels, Labels, Sequence[str]], None]:
@@ -81,7 +81,7 @@ def _writer(output: Path) -> Callable[[Path, Pixels, Labels, Sequence[str]], Non
         return _write_folder
     if output.exists():
         raise InputError(f"{output} already exists: choose another --output.")
-    if suffix in (".jpg", ".jpeg", ".gif", ".webp", ".npy", ".zip"):
+    if suffix in (".jpg", ".jpeg", ".gif", ".webp", ".tiff", ".npy", ".zip", ".tar", ".gz"):
         raise InputError(f"{output} cannot be written: give a folder, an .npz or a .png file.")
     return {".npz": _write_arrays, ".png": _write_grid}.get(suffix, _write_folder)
 

@@ -88,15 +88,16 @@ def class_labels(
     Raises InputError for labels that are neither integers nor text.
     """
     labels = {split: part.label for split, part in contents.splits.items()}
-    given = {split: _flatten(label) for split, label in labels.items() if label is not None}
+    given = {split: _column(label) for split, label in labels.items() if label is not None}
     if len(given) < len(labels):
         return UNLABELED, dict.fromkeys(labels)
     for label in given.values():
         if label.ndim != 1 or label.dtype.kind not in "iuU":
+            line = "label.argmax(axis=1)" if label.ndim == 2 else 'label.astype("int32")'
             raise InputError(
                 f"The labels in {contents.files[0]} must be integers or text, but are "
-                f"{label.dtype} of the shape {list(label.shape)}: convert them first, one-hot "
-                "labels with `label.argmax(axis=1)`."
+                f"{label.dtype} of the shape {list(label.shape)}: convert them first, "
+                f"{'one-hot labels ' if label.ndim == 2 else ''}with `{line}`."
             )
     values = np.unique(np.concatenate(list(given.values())))
     if values.dtype.kind == "i" and values.min(initial=0) < 0:
@@ -184,8 +185,10 @@ def _load(path: Path, name: str | None = None) -> Array:
         raise _unreadable(path, error) from error
 
 
-def _flatten(label: Array) -> Array:
-    return label[:, 0] if label.ndim == 2 and label.shape[1] == 1 else label
+def _column(label: Array) -> Array:
+    """Remove the second axis of a column, and decode bytes to text."""
+    label = label[:, 0] if label.ndim == 2 and label.shape[1] == 1 else label
+    return np.char.decode(label, "utf-8", "replace") if label.dtype.kind == "S" else label
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:

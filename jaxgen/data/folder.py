@@ -44,7 +44,7 @@ class Folder(NamedTuple):
 def scan(root: Path) -> Folder:
     """List the images below a folder, in the order of their classes and names.
 
-    Raises InputError if there are none, or if some are in class folders and some are not.
+    Raises InputError if there are none, none to train on, or if only some are in class folders.
     """
     folders, notices = _split_folders(root), []
     if folders is None:
@@ -82,13 +82,21 @@ def scan(root: Path) -> Folder:
 
 
 def _split_folders(root: Path) -> dict[str, Path] | None:
-    """Find the folders of the splits; None if there are none, or if they are classes."""
+    """Find the folders of the splits; None if there are none, or if they are classes.
+
+    Raises InputError if there are images to test only.
+    """
     subfolders = _subfolders(root)
     by_name = {path.name.lower(): path for path in subfolders}
     train = next((by_name[name] for name in TRAIN if name in by_name), None)
     test = next((by_name[name] for name in TEST if name in by_name), None)
     if train is not None and test is not None:
         return {"train": train, "test": test}
+    if by_name and by_name.keys() <= {*TEST}:
+        raise InputError(
+            f"{root} holds only images to test, in {' and '.join(sorted(by_name))}: add a folder "
+            "train, or give the folder of images itself."
+        )
     return {"train": train} if train is not None and len(subfolders) == 1 else None
 
 

@@ -80,6 +80,7 @@ def find(
     report: Report = silent,
 ) -> Source:
     """Find a data set; see `load`. Raises InputError if it is not available."""
+    preparation.check()
     path = as_path(name)
     if path is None:
         return _find_named(str(name), preparation, data_dir, manual_dir)

@@ -1,7 +1,7 @@
 """Bring images to one size and number of channels."""
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from jaxtyping import UInt8
@@ -9,7 +9,7 @@ from PIL import Image
 
 from jaxgen.data.decode import decode, to_channels
 from jaxgen.data.examples import stack
-from jaxgen.errors import InputError
+from jaxgen.errors import InputError, require_positive
 from jaxgen.pixels import pad_to
 
 Resize = Literal["crop", "pad", "stretch"]
@@ -26,6 +26,16 @@ class Preparation(NamedTuple):
     resize: Resize | None = None
     """None: images of one size are padded if they are smaller, and refused if they are larger;
     others are cropped."""
+
+    def check(self) -> None:
+        """Raise InputError for a value that is not one of those above."""
+        if self.size is not None:
+            require_positive(image_size=self.size)
+        if self.channels not in (None, 1, 3):
+            raise InputError(f"channels must be 1 or 3, but is {self.channels}.")
+        if self.resize not in (None, *get_args(Resize)):
+            choices = ", ".join(get_args(Resize))
+            raise InputError(f"resize must be one of {choices}, but is {self.resize!r}.")
 
     def describe(self) -> str:
         """Return a text that is safe in a file's name, and another one for each preparation."""

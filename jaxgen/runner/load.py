@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, PyTree, Shaped
+from jaxtyping import Array, Float, Key, PyTree, Shaped
 
 from jaxgen.batch import check_images, check_labels
 from jaxgen.errors import InputError
@@ -16,7 +16,7 @@ from jaxgen.recipes.recipe import Facts, Recipe, Task
 from jaxgen.runner import recorded, saved
 from jaxgen.runner.epochs import member_record
 from jaxgen.runner.notices import notices
-from jaxgen.runner.options import Options
+from jaxgen.runner.options import NUM_SEEDS, Options
 from jaxgen.runner.sweep import members, num_members
 from jaxgen.runs.directory import checkpoints_path
 from jaxgen.runs.records import Record, merge, read_metrics
@@ -75,7 +75,7 @@ class Run:
     def sample(self, labels: int | Sequence[int], *, seed: int = 0) -> Images:
         """Draw an image for each label or, given a number, that many with labels of all classes.
 
-        Raises InputError for labels that the model does not have.
+        Raises InputError for labels that the model does not have, and for a seed out of range.
         """
         if isinstance(labels, int):
             labels = [i % self.facts.num_classes for i in range(labels)]
@@ -84,7 +84,7 @@ class Run:
 
     def sample_batches(self, labels: Sequence[int], *, seed: int = 0) -> Iterator[Images]:
         """Draw what `sample` does, a few images at a time."""
-        label, key = np.array(labels, np.int32), jax.random.key(seed)
+        label, key = np.array(labels, np.int32), _key(seed)
         check_labels(label, self.learner.num_classes)
         for number, start in enumerate(range(0, len(label), NUM_TOGETHER)):
             part = label[start : start + NUM_TOGETHER]
@@ -116,13 +116,13 @@ class Run:
 
         Raises InputError if the model has no encoder, or if the images do not fit it.
         """
-        return self._call(self.learner.reconstruct, self._fit(images), jax.random.key(seed))
+        return self._call(self.learner.reconstruct, self._fit(images), _key(seed))
 
     def encode(
         self, images: AnyArray, *, seed: int = 0
     ) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n d"]]:
         """Compute mean and log-variance of q(z | x). Takes and raises what `reconstruct` does."""
-        return self._call(self.learner.encode, self._fit(images), jax.random.key(seed))
+        return self._call(self.learner.encode, self._fit(images), _key(seed))
 
     def _fit(self, images: AnyArray) -> AnyArray:
         check_images(images)
@@ -139,6 +139,13 @@ class Run:
         if self.num_members is not None:
             raise InputError(f"{self.path} is a population: choose a member with run.member(i).")
         return jax.device_get(jax.jit(function)(self.state, *args))
+
+
+def _key(seed: int) -> Key[Array, ""]:
+    """Make a key. Raises InputError for a seed out of range, which JAX would reduce."""
+    if not 0 <= seed < NUM_SEEDS:
+        raise InputError(f"The seed must be from 0 to {NUM_SEEDS - 1}, but is {seed}.")
+    return jax.random.key(np.uint32(seed))
 
 
 def load_run(

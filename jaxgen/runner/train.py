@@ -90,6 +90,7 @@ def train_epochs(
                 shape=shape,
                 num_epochs=num_epochs,
                 layout=layout,
+                num_classes=setup.task.learner.num_classes,
             ):
                 saver.finish()  # written while the device was busy
                 diverged = check_divergence(chunk, diverged, screen)

@@ -268,16 +268,18 @@ def fit(
     shape: EpochShape,
     num_epochs: int,
     layout: Layout | None = None,
+    num_classes: int | None = None,
 ) -> Iterator[Chunk]:
     """Train from the step of `state` to the end of epoch `num_epochs`, one chunk at a time.
 
     `train` comes from `trainer` with the same layout. `data` is kept on the device, or streamed to
     it. The state of each chunk is donated to the next one: use or copy it before continuing. Stop
     when `chunk.has_diverged`: from then on the state is frozen. Raises InputError, as `check_batch`
-    does, if `data` are no 8-bit images.
+    does, if `data` are no 8-bit images, or if labels are out of range for the learner's
+    `num_classes`.
     """
     if isinstance(data, Batch):
-        check_batch(data)
+        check_batch(data, num_classes)
     layout = layout or sharding.layout()
     state, keys = jax.device_put((state, keys), layout.members)
     first_chunk = num_updates(state) // shape.chunk_steps

@@ -89,7 +89,8 @@ def test_the_seed_decides(by_class, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("classes", "num", "rows", "columns"), [([], 8, 3, 3), (["plum"], 5, 1, 5)]
+    ("classes", "num", "rows", "columns"),
+    [([], 8, 3, 3), (["plum"], 5, 1, 5), (["plum", "apple", "plum"], 5, 2, 3)],
 )
 def test_a_grid_has_a_row_for_each_class(by_class, tmp_path, classes, num, rows, columns):
     path = tmp_path / "grid.PNG"
@@ -132,6 +133,8 @@ def test_a_model_without_classes_and_a_member(members, tmp_path, capsys):
         (["--num", 0], "--num must be positive, but is 0"),
         (["--member", 0], "is a single run: it has no members"),
         (["--checkpoint", 77], "holds no checkpoint of step 77"),
+        (["--seed", -1], "seed must be from 0 to 4294967295, but is -1"),
+        (["--seed", 2**32], "seed must be from 0 to 4294967295, but is 4294967296"),
     ],
 )
 def test_what_cannot_be_drawn_is_named(by_class, tmp_path, capsys, options, message):

@@ -90,6 +90,12 @@ def test_labels_of_a_single_column_with_gaps(tmp_path):
     )
 
 
+def test_labels_of_bytes_are_text(tmp_path):
+    path = tmp_path / "set.npz"
+    np.savez(path, image=IMAGE, label=np.array([b"owl", "Käse".encode(), b"ape"])[LABEL])
+    assert class_names(find(path, Preparation(8))) == ("Käse", "ape", "owl")
+
+
 def test_classes_with_names(tmp_path):
     path = tmp_path / "set.npz"
     class_names = np.array(["ant", "bee", "cat", "dog"])
@@ -123,7 +129,7 @@ def test_a_class_to_test_that_training_lacks_is_named(tmp_path):
         ({"image": IMAGE, "label": LABEL[:9]}, "There are 30 images and 9 labels"),
         (
             {"image": IMAGE, "label": LABEL / 2},
-            "labels in .* must be integers or text, but are float64",
+            r"labels in .* must be integers or text, but are float64 .* with `label\.astype",
         ),
         ({"image": IMAGE, "label": np.eye(3)[LABEL]}, r"one-hot labels with `label\.argmax"),
         ({"image": IMAGE, "label": LABEL - 1}, "has labels of -1: give the classes labels from 0"),

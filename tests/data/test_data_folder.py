@@ -172,6 +172,7 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
             ["a.png", "cats/b.png"],
             r"holds images, such as a\.png, beside class folders, such as cats",
         ),
+        (["test/a.png", "val/b.png"], "holds only images to test, in test and val: add a folder"),
     ],
 )
 def test_what_is_no_folder_of_images(tmp_path, files, message):

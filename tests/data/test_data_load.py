@@ -15,6 +15,20 @@ from jaxgen.errors import InputError
 
 
 @pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"image_size": 0}, "image_size must be positive, but is 0"),
+        ({"channels": 2}, "channels must be 1 or 3, but is 2"),
+        ({"resize": "zoom"}, "resize must be one of crop, pad, stretch, but is 'zoom'"),
+    ],
+)
+def test_what_no_image_is_brought_to(options, message):
+    preparation = Preparation(**({"size": options.pop("image_size", None)} | options))
+    with pytest.raises(InputError, match=message):
+        find("mnist_5k", preparation)
+
+
+@pytest.mark.parametrize(
     ("name", "message"),
     [
         ("mnits", "Did you mean mnist"),
