@@ -17,6 +17,7 @@ from running import (
     succeed,
 )
 
+from jaxgen import load_run
 from jaxgen.data import load
 from jaxgen.runs import directory, records
 
@@ -50,6 +51,16 @@ def test_color_images_have_a_likelihood_of_8_bit_pixels_which_is_said(tmp_path):
     bits = (line[SCORE] / (16 * 16 * 3) + np.log(256)) / np.log(2)
     assert line["test/bits_per_dim"] == pytest.approx(bits, rel=1e-5)
     assert f"({bits:.3f} bits/dim) after 1 epochs on shapes" in output
+
+
+def test_a_fitted_variance_survives_a_resumption(tmp_path):
+    options = [*COLOR, "--final-learning-rate", 1]  # as if planned for as many epochs
+    start("vae", *options, "--epochs", 2, "--run-dir", tmp_path / "whole")
+    start("vae", *options, "--epochs", 1, "--run-dir", tmp_path / "parts")
+    start("vae", "--resume", tmp_path / "parts", "--epochs", 2)
+    assert_bit_identical(tmp_path / "whole", tmp_path / "parts")
+    first, second = (load_run(tmp_path / "parts", step).state.variance for step in (10, 20))
+    assert 0 < second < first < 1
 
 
 def test_binarizing_color_images_is_warned_about(tmp_path):

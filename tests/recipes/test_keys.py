@@ -1,9 +1,12 @@
 """No key is used twice, and no key is both split and folded into."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 from key_uses import key_uses
 
 from jaxgen.evaluation.classifier import Classifier
@@ -11,12 +14,43 @@ from jaxgen.recipes import cgan, vae
 from jaxgen.recipes.recipe import Facts
 from jaxgen.training import loop
 from jaxgen.types import Batch
+from jaxgen.vae import bernoulli
+from jaxgen.vae import vae as vae_learner
 
 KEY = jax.random.key(0)
 SHAPE = loop.EpochShape(2, 2, 4)
 FACTS = Facts("toy", (8, 8, 1), ("a", "b"), 20, "", SHAPE.num_steps, 2)
+
+
+class DropoutVAE(nn.Module):
+    """With dropout in both halves, and so with a stream of random numbers of its own."""
+
+    image_shape: tuple[int, int, int] = (8, 8, 1)
+    latent_dim: int = 2
+
+    def setup(self):
+        self.moments, self.start, self.last = nn.Dense(4), nn.Dense(5), nn.Dense(64)
+        self.dropout = nn.Dropout(0.5)
+
+    def encode(self, x, *, train):
+        x = self.dropout(x.reshape(len(x), -1), deterministic=not train)
+        return tuple(jnp.split(self.moments(x), 2, axis=-1))
+
+    def decode(self, z, *, train):
+        x = self.dropout(self.start(z), deterministic=not train)
+        return self.last(x).reshape(-1, 8, 8, 1)
+
+
+def build_dropout_vae(config, facts):
+    return vae.make_task(vae_learner(DropoutVAE(), bernoulli()))
+
+
 RECIPES = {
     "vae": (vae.RECIPE, vae.Config(model="mlp", hidden_dims=(4,), latent_dim=2, num_samples=2)),
+    "vae with dropout": (
+        dataclasses.replace(vae.RECIPE, build=build_dropout_vae),
+        vae.Config(),
+    ),
     "cgan": (
         cgan.RECIPE,
         cgan.Config(
