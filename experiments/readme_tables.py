@@ -30,6 +30,8 @@ SCORES = (
     ("test/bits_per_dim", ".3f", "negative ELBO {} bits/dim"),
     ("test/negative_elbo_nats", ".2f", "negative ELBO {} nats"),
 )
+# How often a run was made, where it lies, and that it was resumed, which does not change it.
+OWN_OPTIONS = re.compile(r" --(num-seeds|run-dir|resume) \S+")
 EXPERIMENTS = Path(__file__).parent
 RESULTS = EXPERIMENTS / "results"
 DOCUMENTS = (
@@ -55,7 +57,7 @@ def _scores(results: Path, pattern: str) -> str:
         result = json.loads(path.read_text())
         num_seeds = result["training"]["num_seeds"]
         minutes = result["training_seconds"] / 60 / num_seeds
-        command = re.sub(r" --num-seeds \d+", "", result["environment"]["command"])
+        command = OWN_OPTIONS.sub("", result["environment"]["command"])
         rows.append(
             f"| `{command}` | {_score(result['metrics'])} | {num_seeds} "
             f"| {result['facts']['dataset']}, {result['metrics']['epoch']} epochs, "

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from jaxgen.batch import make_batch as make_batch
     from jaxgen.data.load import load as load
     from jaxgen.errors import InputError as InputError
+    from jaxgen.gan.convolutional import ConvDiscriminator as ConvDiscriminator
+    from jaxgen.gan.convolutional import ConvGenerator as ConvGenerator
     from jaxgen.gan.models import Discriminator as Discriminator
     from jaxgen.gan.models import Generator as Generator
     from jaxgen.recipes.recipe import Recipe as Recipe
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 # Imported on first use, so that a script that only reads data does not wait for Flax or Orbax.
 _MODULES = {
     "Batch": "jaxgen.types",
+    "ConvDiscriminator": "jaxgen.gan.convolutional",
+    "ConvGenerator": "jaxgen.gan.convolutional",
     "ConvVAE": "jaxgen.vae.models",
     "Discriminator": "jaxgen.gan.models",
     "Generator": "jaxgen.gan.models",
@@ -43,6 +47,8 @@ _MODULES = {
 __all__ = [
     "MLPVAE",
     "Batch",
+    "ConvDiscriminator",
+    "ConvGenerator",
     "ConvVAE",
     "Discriminator",
     "Generator",

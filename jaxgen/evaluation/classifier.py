@@ -28,7 +28,9 @@ BATCH_SIZE = 100
 LEARNING_RATE = 2e-3
 NUM_FEATURES = 128
 NUM_IMAGES = 60_000  # of the training set: all of MNIST
-NUM_STEPS = 2400  # four epochs of MNIST
+NUM_STEPS = 2400  # four epochs of MNIST; fewer for larger images and smaller sets
+NUM_EPOCHS = 60  # at most
+MIN_STEPS = 600
 
 
 class Classifier(nn.Module):
@@ -84,7 +86,15 @@ def train(classifier: Classifier, data: Batch, key: Key[Array, ""], num_steps: i
 
 def describe(classifier: Classifier) -> str:
     """Describe all that the result of `train_and_test` depends on besides the data."""
-    return f"{classifier} {NUM_IMAGES} {NUM_STEPS}"
+    return f"{classifier} {NUM_IMAGES} {NUM_STEPS} {NUM_EPOCHS} {MIN_STEPS}"
+
+
+def num_steps(shape: tuple[int, ...]) -> int:
+    """Return the number of updates on images [n, h, w, c]: fewer if they are few or large."""
+    num_images, height, width, _ = shape
+    passes = NUM_EPOCHS * num_images // BATCH_SIZE
+    affordable = NUM_STEPS * 32 * 32 // (height * width)
+    return min(NUM_STEPS, max(MIN_STEPS, min(passes, affordable)))
 
 
 def train_and_test(classifier: Classifier, training: Batch, test: Batch) -> dict[str, PyTree]:
@@ -93,7 +103,7 @@ def train_and_test(classifier: Classifier, training: Batch, test: Batch) -> dict
     Returns the parameters (`params`) and the accuracy on the test set (`accuracy`).
     """
     first = jax.tree.map(lambda array: jnp.asarray(array[:NUM_IMAGES]), training)
-    params = train(classifier, first, root_key(), NUM_STEPS)
+    params = train(classifier, first, root_key(), num_steps(first.image.shape))
     return {"params": params, "accuracy": jax.jit(partial(accuracy, classifier))(params, test)}
 
 

@@ -111,8 +111,7 @@ class Generator(nn.Module):
         Instead of labels, there may be weights of all classes, which mix their embeddings.
         """
         require_positive(hidden_dims=self.hidden_dims)
-        embed = _embed(self.num_classes, self.dtype)
-        embedding = embed(labels) if labels.ndim == 1 else labels @ embed.embedding
+        embedding = embed_labels(labels, self.num_classes, self.dtype)
         x = jnp.concatenate([embedding, noise], axis=-1)
         for i, dim in enumerate(self.hidden_dims):
             x = _dense(dim, self.dtype)(x)
@@ -140,7 +139,7 @@ class Discriminator(nn.Module):
         require_positive(hidden_dims=self.hidden_dims)
         check_image_shape(images, self.image_shape)
         pixels = images.reshape(-1, math.prod(self.image_shape))
-        embedding = _embed(self.num_classes, self.dtype)(labels)
+        embedding = embed_labels(labels, self.num_classes, self.dtype)
         first, *others = self.hidden_dims
         x = nn.leaky_relu(JoinedDense(first, self.dtype)(pixels, embedding), 0.2)
         for dim in others:
@@ -171,13 +170,17 @@ class JoinedDense(nn.Module):
         return x @ x_kernel + y @ y_kernel + bias[None]
 
 
-def _embed(num_classes: int, dtype: Dtype | None) -> nn.Embed:
-    """Create an embedding with PyTorch's initial N(0, 1), which is also the scale of the noise.
+def embed_labels(
+    labels: Labels | Float[Array, "n k"], num_classes: int, dtype: Dtype | None
+) -> Float[Array, "n k"]:
+    """Embed labels in the compact network that calls this; weights of all classes mix embeddings.
 
-    Flax's default is smaller by sqrt(num_classes).
+    The initial values are PyTorch's N(0, 1), which is also the scale of the noise; Flax's default
+    is smaller by sqrt(num_classes).
     """
     init = nn.initializers.normal(1.0)
-    return nn.Embed(num_classes, num_classes, embedding_init=init, dtype=dtype)
+    embed = nn.Embed(num_classes, num_classes, embedding_init=init, dtype=dtype)
+    return embed(labels) if labels.ndim == 1 else labels @ embed.embedding
 
 
 def _dense(dim: int, dtype: Dtype | None) -> nn.Dense:

@@ -1,25 +1,32 @@
 """The recipe of the conditional GAN."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from jax import random
 from jaxtyping import Array, Key, PyTree
 
-from jaxgen.errors import InputError, require_not_negative, require_positive
+from jaxgen.errors import InputError
 from jaxgen.evaluation import classifier
 from jaxgen.evaluation.classifier import Classifier
 from jaxgen.evaluation.collapse import describe_collapse
-from jaxgen.gan import objectives, torch_names
-from jaxgen.gan.learner import GANState, Hypers, adam, cgan
+from jaxgen.gan import torch_names
+from jaxgen.gan.learner import GANState, Hypers
 from jaxgen.gan.models import Discriminator, Generator
 from jaxgen.interop.torch import split_networks
 from jaxgen.pictures import grids
+from jaxgen.recipes.cgan_config import (
+    Config,
+    choose_model,
+    make_learner,
+    make_models,
+    settings,
+)
 from jaxgen.recipes.recipe import (
     Budget,
     Drawn,
@@ -34,118 +41,25 @@ from jaxgen.recipes.recipe import (
 from jaxgen.runs.directory import samples_path
 from jaxgen.torch_layers import Entry, StateDict
 from jaxgen.training import loop
-from jaxgen.training.schedules import cosine_decay
 from jaxgen.types import Batch, Learner, Metrics
 
 BEST = "test/recognized"
 EVALUATION_BATCH = 500
-NUM_CLASSIFIED = 10_000
+NUM_CLASSIFIED = 10_000  # samples after each epoch, if they have 32 x 32 gray pixels
+MIN_CLASSIFIED_BATCHES = 2
 SAMPLES_PER_CLASS = 10
 WARM_UP_STEPS = 1000  # until then, the moving average of the generator means little
-
-OBJECTIVES = {
-    "least-squares": objectives.least_squares,
-    "minimax": objectives.minimax,
-    "non-saturating": objectives.non_saturating,
-    "hinge": objectives.hinge,
-    "wasserstein": objectives.wasserstein,
-}
-PENALTIES = {"none": None, "gradient": objectives.gradient_penalty, "r1": objectives.r1}
-
-
-@dataclasses.dataclass(frozen=True)
-class Config:
-    """Train a conditional GAN, and check with a classifier whether samples show their class."""
-
-    objective: Literal["least-squares", "minimax", "non-saturating", "hinge", "wasserstein"] = (
-        "non-saturating"
-    )
-    """The losses of the two networks."""
-    penalty: Literal["none", "gradient", "r1"] = "none"
-    """Penalty on the discriminator's gradient between real images and fakes (gradient) or at real
-    images (r1)."""
-    penalty_weight: float = 10.0
-    """Factor on the penalty."""
-    num_discriminator_steps: int = 1
-    """Updates of the discriminator per update of the generator; they share a batch."""
-    label_smoothing: float = 0.0
-    """Share of the real images that the discriminator is trained to classify as fake."""
-    ema_decay: float | None = 0.999
-    """Decay per step of the moving average of the generator that draws the samples; None: the
-    generator itself draws them."""
-    sample_statistics: Literal["batch", "running"] = "batch"
-    """Normalize samples by the statistics of those drawn together, as the course does (batch), or
-    by running averages (running)."""
-
-    generator_dims: tuple[int, ...] = (128, 256, 512, 1024)
-    """Widths of the generator's hidden layers."""
-    discriminator_dims: tuple[int, ...] = (512, 512, 512)
-    """Widths of the discriminator's hidden layers."""
-    latent_dim: int = 100
-    """Size of the noise."""
-    learning_rate: float = 2e-4
-    """Initial learning rate of Adam, for both networks."""
-    final_learning_rate: float = 1.0
-    """Share of the learning rate that is left at the end of its cosine decay; 1: no decay."""
-
-    def __post_init__(self) -> None:
-        require_positive(
-            **{
-                "--num-discriminator-steps": self.num_discriminator_steps,
-                "--generator-dims": self.generator_dims,
-                "--discriminator-dims": self.discriminator_dims,
-                "--latent-dim": self.latent_dim,
-                "--learning-rate": self.learning_rate,
-            }
-        )
-        require_not_negative(**{"--penalty-weight": self.penalty_weight})
-        shares = {"--label-smoothing": self.label_smoothing, "--ema-decay": self.ema_decay}
-        for flag, share in shares.items():
-            if share is not None and not 0 <= share < 1:
-                raise InputError(f"{flag} must be at least 0 and less than 1, but is {share}.")
-        if not 0 <= self.final_learning_rate <= 1:
-            raise InputError(
-                f"--final-learning-rate must be from 0 to 1, but is {self.final_learning_rate}."
-            )
-
-
-def make_models(config: Config, facts: Facts) -> tuple[Generator, Discriminator]:
-    """Create the generator and the discriminator."""
-    shape, num_classes = facts.image_shape, facts.num_classes
-    generator = Generator(shape, config.latent_dim, num_classes, config.generator_dims)
-    return generator, Discriminator(shape, num_classes, config.discriminator_dims)
-
-
-def make_learner(config: Config, facts: Facts) -> Learner[GANState, Hypers]:
-    """Create the training algorithm."""
-    return cgan(
-        *make_models(config, facts),
-        OBJECTIVES[config.objective](),
-        optimizer=cosine_decay(
-            adam, facts.num_epochs * facts.steps_per_epoch, config.final_learning_rate
-        ),
-        num_discriminator_steps=config.num_discriminator_steps,
-        label_smoothing=config.label_smoothing,
-        penalty=PENALTIES[config.penalty],
-        ema_decay=config.ema_decay,
-        sample_statistics=config.sample_statistics,
-    )
 
 
 def build(config: Config, facts: Facts) -> Task[GANState, Hypers]:
     """Create the functions of a run."""
-    task = make_task(make_learner(config, facts), facts, config.latent_dim)
-    return dataclasses.replace(task, settings=settings(config))
-
-
-def settings(config: Config) -> dict[str, object]:
-    """Drop the options without effect."""
-    unused = ["penalty_weight"] if config.penalty == "none" else []
-    return {name: value for name, value in vars(config).items() if name not in unused}
+    notice = choose_model(config, facts)[1]
+    task = make_task(make_learner(config, facts), facts, config.latent_dim, notice)
+    return dataclasses.replace(task, settings=settings(config, facts))
 
 
 def make_task(
-    learner: Learner[GANState, Hypers], facts: Facts, latent_dim: int
+    learner: Learner[GANState, Hypers], facts: Facts, latent_dim: int, notice: str = ""
 ) -> Task[GANState, Hypers]:
     """Create the functions of a run that trains any conditional GAN.
 
@@ -167,7 +81,7 @@ def make_task(
             aux["params"],
             partial(learner.sample, state),
             sample_key,
-            num_batches=NUM_CLASSIFIED // EVALUATION_BATCH,
+            num_batches=num_classified_batches(facts),
             batch_size=EVALUATION_BATCH,
         )
         metrics = loop.evaluate(learner.evaluate, state, test, loss_key, EVALUATION_BATCH)
@@ -194,9 +108,16 @@ def make_task(
         save_pictures=partial(save_pictures, facts.class_names),
         describe=describe,
         warn=warn,
+        notice=notice,
         prepare_evaluation=partial(classifier.train_and_test, model),
         evaluation_key=classifier.describe(model),
     )
+
+
+def num_classified_batches(facts: Facts) -> int:
+    """Return the number of batches that are classified: fewer of larger images."""
+    affordable = NUM_CLASSIFIED * 32 * 32 // math.prod(facts.image_shape)
+    return max(MIN_CLASSIFIED_BATCHES, min(NUM_CLASSIFIED, affordable) // EVALUATION_BATCH)
 
 
 def save_pictures(class_names: tuple[str, ...], directory: Path, epoch: int, drawn: Drawn) -> None:
@@ -215,7 +136,7 @@ def headline(record: Record) -> str:
     """Format the share of samples that are recognized, and that of real test images."""
     share, real = (format_metric(record, name, ".2%") for name in (BEST, "test/recognized_real"))
     return (
-        f"recognized as the requested class: {share} of {NUM_CLASSIFIED} samples "
+        f"recognized as the requested class: {share} of the samples "
         f"({real} of the real test images)"
     )
 
@@ -238,6 +159,7 @@ def torch_options(networks: Mapping[str, StateDict]) -> dict[str, object]:
     if not isinstance(generator, Generator) or not isinstance(discriminator, Discriminator):
         raise InputError("The weights of generator and discriminator are swapped: rename them.")
     return {
+        "model": "mlp",
         "latent_dim": generator.latent_dim,
         "generator_dims": generator.hidden_dims,
         "discriminator_dims": discriminator.hidden_dims,
@@ -245,8 +167,16 @@ def torch_options(networks: Mapping[str, StateDict]) -> dict[str, object]:
 
 
 def torch_entries(config: Config, facts: Facts) -> dict[str, list[Entry]]:
-    """List the entries of both networks and, if there is one, of the moving average."""
+    """List the entries of both networks and, if there is one, of the moving average.
+
+    Raises InputError for convolutional networks.
+    """
     generator, discriminator = make_models(config, facts)
+    if not isinstance(generator, Generator) or not isinstance(discriminator, Discriminator):
+        raise InputError(
+            "PyTorch files hold the course's networks, and those of this run are convolutional: "
+            "train with --model mlp."
+        )
     networks = {"generator": generator, "discriminator": discriminator}
     if config.ema_decay is not None:
         networks["ema"] = generator

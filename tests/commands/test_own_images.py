@@ -7,7 +7,7 @@ import numpy as np
 import photos
 import pytest
 from PIL import Image
-from running import JAXGEN, RECIPES, assert_bit_identical, refuse, start, succeed
+from running import JAXGEN, RECIPES, assert_bit_identical, refuse, refuse_jaxgen, start, succeed
 
 from jaxgen import load_run
 from jaxgen.evaluation import classifier
@@ -79,9 +79,10 @@ def test_a_folder_that_was_moved_is_given_anew_and_one_that_has_changed_is_refus
 
 
 @pytest.mark.slow
-def test_a_cgan_names_its_classes_and_resumes(tmp_path, pictures):
+def test_a_cgan_names_its_classes_and_resumes(tmp_path, pictures, capsys):
     options = ["--dataset", pictures, "--image-size", 16, *CGAN]
     output = start("cgan", *options, "--epochs", 2, "--run-dir", tmp_path / "whole")
+    assert "model conv, convolutional networks: the images are in color" in output
     assert "recognized as the requested class" in output
     start("cgan", *options, "--epochs", 1, "--run-dir", tmp_path / "parts")
     start("cgan", "--resume", tmp_path / "parts", "--epochs", 2)
@@ -89,6 +90,22 @@ def test_a_cgan_names_its_classes_and_resumes(tmp_path, pictures):
     with Image.open(directory.samples_path(tmp_path / "whole", 2)) as picture:
         assert picture.height == 3 * (16 + 2) * 2 - 4
         assert 60 < picture.width - (10 * (16 + 2) * 2 - 4) < 120  # "apple", "kiwi", "plum"
+    message = refuse_jaxgen(capsys, "export", tmp_path / "whole", tmp_path / "gan.pt")
+    assert "PyTorch files hold the course's networks, and those of this run are" in message
+    again = ["--batch-size", 8, "--epochs", 0, "--run-dir", tmp_path / "again"]
+    start("cgan", "--init-from", tmp_path / "whole", *again)
+    before, after = (load_run(tmp_path / name).sample(4) for name in ("whole", "again"))
+    np.testing.assert_array_equal(before, after)
+
+
+@pytest.mark.slow
+def test_members_of_a_population_in_color_are_single_runs(tmp_path, pictures):
+    options = ["--dataset", pictures, "--image-size", 16, *CGAN, "--epochs", 2]
+    start("cgan", *options, "--num-seeds", 2, "--strategy", "map", "--run-dir", tmp_path / "two")
+    start("cgan", *options, "--seed", 1, "--run-dir", tmp_path / "single")
+    member = load_run(tmp_path / "two").member(1)
+    single = load_run(tmp_path / "single")
+    np.testing.assert_allclose(member.sample(4), single.sample(4), atol=1e-4)
 
 
 def test_a_vae_needs_no_labels_and_a_cgan_says_that_it_does(tmp_path, capsys):

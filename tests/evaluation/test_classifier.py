@@ -98,6 +98,21 @@ def test_training_fits_two_classes_that_differ_in_brightness():
     assert classifier.recognizes(model, params, image / 255, label).all()
 
 
+@pytest.mark.parametrize(
+    ("shape", "num_steps"),
+    [
+        ((60_000, 32, 32, 1), 2400),
+        ((4000, 28, 28, 1), 2400),
+        ((2000, 32, 32, 3), 1200),
+        ((4000, 48, 48, 3), 1066),
+        ((4000, 64, 64, 3), 600),
+        ((50, 16, 16, 3), 600),
+    ],
+)
+def test_small_sets_and_large_images_take_fewer_steps(shape, num_steps):
+    assert classifier.num_steps(shape) == num_steps
+
+
 def test_no_seed_yields_the_root_key():
     data = jax.random.key_data(classifier.root_key())
     for seed in (0, 1, 2**31, 2**32 - 1):

@@ -34,7 +34,8 @@ class DropoutVAE(nn.Module):
 
     def encode(self, x, *, train):
         x = self.dropout(x.reshape(len(x), -1), deterministic=not train)
-        return tuple(jnp.split(self.moments(x), 2, axis=-1))
+        mean, logvar = jnp.split(self.moments(x), 2, axis=-1)
+        return mean, logvar
 
     def decode(self, z, *, train):
         x = self.dropout(self.start(z), deterministic=not train)
