@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from jaxgen.runs.records import Record
 
@@ -42,7 +43,7 @@ def curves(
             name = f"best epoch, {best_epoch}"
             ax.axvline(best_epoch, color="0.4", linestyle="--", linewidth=1, label=name)
         ax.set(title=title, xlabel="epoch")
-        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.grid(alpha=0.3)
         ax.legend(fontsize="small" if len(groups) < 3 else "xx-small")
     figure.savefig(path, dpi=100)

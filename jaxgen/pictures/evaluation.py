@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from jaxgen.types import JsonObject
 
@@ -46,7 +47,7 @@ def _units(ax: Axes, part: Results) -> None:
     ax.axhline(threshold, color="C1", linestyle="--", label=f"active above {threshold}")
     ax.set(title="activity of latent dimensions", xlabel="dimension", ylabel="Cov(E[z | x])")
     ax.set_yscale("log")
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.legend(fontsize="small")
 
 

@@ -80,7 +80,9 @@ def add_hyperparameters(run_dir: Path, values: Mapping[str, object], last: Recor
         for name, value in last.items()
         if name.startswith("test/")
     }
-    with SummaryWriter(str(directory.events_path(run_dir))) as writer:
+    # Without a suffix, a writer of the same second would be emptied: files are named by the time.
+    path = str(directory.events_path(run_dir))
+    with SummaryWriter(path, filename_suffix=f".{HPARAMS}") as writer:
         writer.add_hparams(plain, metrics, HPARAMS, last["step"])
 
 

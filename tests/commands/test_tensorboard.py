@@ -2,6 +2,7 @@
 
 import io
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -53,6 +54,13 @@ def test_a_resumed_run_has_every_point_once(tmp_path):
         assert picture.size == (last.width, last.height)
     path = directory.samples_path(run_dir, 4)
     assert last.encoded_image_string == path.read_bytes()
+
+
+def test_a_run_of_a_second_keeps_its_points(tmp_path, monkeypatch):
+    monkeypatch.setattr(time, "time", lambda: 1.7e9)  # event files are named by the second
+    run_dir = tmp_path / "run"
+    start("vae", *TINY_VAE, "--epochs", 1, "--tensorboard", "--run-dir", run_dir)
+    assert points(run_dir, BEST) == expected(run_dir, BEST)
 
 
 def test_hyperparameters_come_with_the_final_metrics(tmp_path):
