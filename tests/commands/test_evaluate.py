@@ -206,6 +206,7 @@ def test_samples_that_are_not_finite_are_named(vae_run, capsys, monkeypatch):
     assert "draws samples that are not finite" in message
 
 
+@pytest.mark.slow
 def test_data_with_one_class_have_a_likelihood_only(tmp_path, capsys, monkeypatch):
     from jaxgen.data import builtin
 

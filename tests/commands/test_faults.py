@@ -35,6 +35,14 @@ OPTIONS = ["--dataset", "mnist_5k", "--batch-size", "40", "--model", "mlp"]
 OPTIONS += ["--hidden-dims", "8", "--latent-dim", "2", "--epochs", "3", "--save-every", "0"]
 
 
+@pytest.fixture(autouse=True)
+def _interruptible():
+    """As in a shell's foreground: processes in its background ignore SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """A run that nothing has disturbed."""

@@ -83,6 +83,7 @@ def test_pictures_have_a_row_for_each_class_with_its_name_and_an_animation(finis
     assert imread(run_dir / "curves.png")[..., :3].std() > 0.05
 
 
+@pytest.mark.slow
 def test_a_resumed_run_is_bit_identical(finished):
     whole, _ = finished
     parts = whole.parent / "parts"

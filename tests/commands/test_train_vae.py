@@ -53,6 +53,7 @@ def test_color_images_have_a_likelihood_of_8_bit_pixels_which_is_said(tmp_path):
     assert f"({bits:.3f} bits/dim) after 1 epochs on shapes" in output
 
 
+@pytest.mark.slow
 def test_a_fitted_variance_survives_a_resumption(tmp_path):
     options = [*COLOR, "--final-learning-rate", 1]  # as if planned for as many epochs
     start("vae", *options, "--epochs", 2, "--run-dir", tmp_path / "whole")

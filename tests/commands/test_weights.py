@@ -121,6 +121,7 @@ def test_a_run_starts_from_another_with_a_new_optimizer(vae_run, tmp_path):
     assert "epoch   0" in output
 
 
+@pytest.mark.slow
 def test_all_members_of_a_population_start_from_the_weights(vae_run, tmp_path):
     run_dir, _ = vae_run
     start("vae", "--init-from", run_dir, "--epochs", 0, "--num-seeds", 2,

@@ -117,6 +117,7 @@ def test_real_images_and_fakes_are_normalized_as_separate_batches():
     np.testing.assert_allclose(fake, np.float64(image).reshape(8, -1).mean(0), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_discriminator_evaluates_by_its_running_averages():
     learner = own(sample_statistics="running")
     state, _ = learner.step(learner.init(KEY, Hypers()), batch(), KEY)
