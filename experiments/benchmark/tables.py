@@ -185,5 +185,6 @@ def three_digits(number: float) -> str:
 def describe_device(environment: dict[str, Any]) -> str:
     """Describe the device: the number of CPU cores, or the number and kind of accelerators."""
     if environment["backend"] == "cpu":
-        return f"{environment['cpu_count']} CPU cores"
+        count = environment["cpu_count"]
+        return f"{count} CPU core" + "s" * (count > 1)
     return f"{environment['num_devices']} x {environment['device']}"

@@ -29,11 +29,18 @@ def environment() -> dict[str, object]:
         "python": platform.python_version(),
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
         "platform": f"{platform.system()} {platform.machine()}",
-        "cpu_count": os.cpu_count(),
+        "cpu_count": num_usable_cpus(),
         "backend": jax.default_backend(),
         "device": device.device_kind,
         "num_devices": jax.device_count(),
     }
+
+
+def num_usable_cpus() -> int:
+    """Count the cores that this process may run on, which `taskset` and containers limit."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def record_start(run_dir: Path, **details: object) -> None:
