@@ -200,6 +200,13 @@ def test_a_checkpoint_of_another_model_is_rejected(tmp_path):
         checkpoint.restore(tmp_path, 3, toy(0, size=10))
 
 
+def test_an_array_of_another_type_is_not_converted(tmp_path):
+    save_all(tmp_path, {3: 0.0})
+    like = toy(0)._replace(weights=jnp.zeros(1000, jnp.int32))
+    with pytest.raises(InputError, match="does not fit this model"):
+        checkpoint.restore(tmp_path, 3, like)
+
+
 def test_a_full_disk_is_named_before_anything_is_written(tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)._replace(free=5000)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
@@ -225,6 +232,8 @@ def test_a_state_may_have_gained_parts_without_leaves_since(tmp_path):
     chex.assert_trees_all_equal(restored, like._replace(weights=toy(3).weights, step=toy(3).step))
     with pytest.raises(InputError, match="does not fit this model"):
         checkpoint.restore(tmp_path, 3, like._replace(average=jnp.zeros(())))
+    with pytest.raises(InputError, match="does not fit this model"):
+        checkpoint.restore(tmp_path, 3, {"weights": toy(0).weights})
 
 
 def test_leaves_are_not_mistaken_for_others_of_their_shape(tmp_path):
