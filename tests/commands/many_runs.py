@@ -3,6 +3,8 @@
 Usage: `python many_runs.py runs 200 DIRECTORY` or `python many_runs.py epochs 2000 DIRECTORY`.
 """
 
+import ctypes
+import functools
 import gc
 import json
 import os
@@ -29,6 +31,21 @@ def measure(**more):
     print(json.dumps(numbers | {"files": len(os.listdir("/proc/self/fd"))} | more), flush=True)
 
 
+def clear_caches():
+    """Empty every cache that has a limit, and return free memory to the system.
+
+    A cache without a limit is a leak, unless it is JAX's. glibc keeps what is freed between what is
+    in use, 200 MB after 200 runs. What is in use grows by 50 kB a run, which TensorStore (up to
+    0.1.86 at least) leaves behind when Orbax saves and restores.
+    """
+    jax.clear_caches()
+    for cache in gc.get_objects():
+        if isinstance(cache, functools._lru_cache_wrapper) and cache.cache_info().maxsize:
+            cache.cache_clear()
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+
+
 def train(*options):
     main(vae.RECIPE, program="test", args=[*TINY_VAE, *map(str, options)])
 
@@ -49,7 +66,7 @@ def many_runs(number, room):
     for i in range(1, number + 1):
         train("--epochs", 1, "--run-dir", room / str(i))
         if i % (number // NUM_REPORTS) == 0:
-            jax.clear_caches()
+            clear_caches()
             measure(runs=i, traces=len(traces))
 
 
