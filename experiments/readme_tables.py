@@ -23,6 +23,7 @@ from experiments.benchmark.tables import (
     headline,
     population_table,
     saving_table,
+    start_table,
     stream_table,
 )
 from experiments.faults.tables import faults_table
@@ -160,6 +161,7 @@ TABLES = {
     "stream": stream_table,
     "saving": saving_table,
     "growth": growth_table,
+    "start": start_table,
     "faults": faults_table,
     "folder": folder_table,
     "evaluation": evaluation_table,

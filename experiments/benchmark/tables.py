@@ -204,6 +204,23 @@ def growth_cells(record: dict[str, Any], axis: str) -> list[str]:
     return [record["title"], series, *figures[0], *figures[1]]
 
 
+def start_table(results: Path) -> str:
+    """Tabulate the time to the first step: a row for each `first_step_*.json`."""
+    rows = [
+        "| device | first step, nothing compiled, s | first step, cached programs, s "
+        "| `import jax`, s | `import jaxgen`, s |",
+        "|---|---|---|---|---|",
+    ]
+    for path in sorted(results.glob("first_step_*.json")):
+        result = json.loads(path.read_text())
+        figures = [
+            f"{result['seconds'][name]['median']:.2f}"
+            for name in ("cold", "cached", "jax", "jaxgen")
+        ]
+        rows.append(f"| {' | '.join([describe_device(result['environment']), *figures])} |")
+    return "\n".join(rows)
+
+
 def folder_table(results: Path) -> str:
     """Tabulate the reading of large folders: a row for each `folder_*.json`."""
     rows = [
