@@ -23,6 +23,9 @@ CGAN = [sys.executable, "-m", "experiments.cgan_mnist", "--no-report"]
 SMALL = ["--dataset", "mnist_5k", "--batch-size", "400"]
 TINY_VAE = [*SMALL, *["--model", "mlp", "--hidden-dims", "16", "16", "--latent-dim", "4"]]
 TINY_CGAN = [*SMALL, *["--generator-dims", "16", "16", "--discriminator-dims", "16", "16"]]
+# 100 steps an epoch in four chunks, each of which is saved
+IN_CHUNKS = ["--dataset", "mnist_5k", "--batch-size", "40", "--model", "mlp"]
+IN_CHUNKS += ["--hidden-dims", "8", "--latent-dim", "2", "--epochs", "3", "--save-every", "0"]
 RECIPES = {"vae": vae.RECIPE, "cgan": cgan.RECIPE}
 
 AS_USERS_DO = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "0", "XLA_FLAGS": ""}  # conftest.py sets both

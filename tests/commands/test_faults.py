@@ -11,6 +11,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from running import (
+    IN_CHUNKS,
     JAXGEN,
     TINY_VAE,
     VAE,
@@ -30,10 +31,6 @@ from jaxgen.runner import outcome
 from jaxgen.runner.progress import Reporter
 from jaxgen.runs import directory, records
 
-# 100 steps an epoch in four chunks, each of which is saved
-OPTIONS = ["--dataset", "mnist_5k", "--batch-size", "40", "--model", "mlp"]
-OPTIONS += ["--hidden-dims", "8", "--latent-dim", "2", "--epochs", "3", "--save-every", "0"]
-
 
 @pytest.fixture(autouse=True)
 def _interruptible():
@@ -41,21 +38,6 @@ def _interruptible():
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """A run that nothing has disturbed."""
-    run_dir = tmp_path_factory.mktemp("faults") / "whole"
-    start("vae", *OPTIONS, "--run-dir", run_dir)
-    return run_dir
-
-
-@pytest.fixture
-def copy(whole, tmp_path):
-    """A copy of the undisturbed run, to be damaged."""
-    shutil.copytree(whole, tmp_path / "copy")
-    return tmp_path / "copy"
 
 
 @pytest.mark.parametrize(
@@ -80,7 +62,7 @@ def test_a_signal_saves_within_a_chunk_and_the_run_resumes_bit_identically(
     with monkeypatch.context() as patch:
         patch.setattr(Reporter, "show", interrupted)
         with pytest.raises(SystemExit) as stop:
-            start("vae", *OPTIONS, "--run-dir", run_dir)
+            start("vae", *IN_CHUNKS, "--run-dir", run_dir)
     assert stop.value.code == 128 + number
     lines = records.read_metrics(run_dir)
     assert [line["step"] for line in lines] == [100, 200][: step // 100]
@@ -97,14 +79,14 @@ def test_a_second_interrupt_ends_the_run_at_once(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Reporter, "show", twice)
     with pytest.raises(SystemExit) as stop:
-        start("vae", *OPTIONS, "--run-dir", tmp_path / "run")
+        start("vae", *IN_CHUNKS, "--run-dir", tmp_path / "run")
     assert stop.value.code == 2
     assert records.read_metrics(tmp_path / "run") == []
 
 
 def background(tmp_path, *options):
     """A training process, once its first epoch is recorded."""
-    command = [*VAE, *OPTIONS, *options, "--run-dir", "run"]
+    command = [*VAE, *IN_CHUNKS, *options, "--run-dir", "run"]
     process = subprocess.Popen(
         command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -185,7 +167,7 @@ def test_an_end_that_was_interrupted_is_repeated(whole, copy):
 
 def test_short_epochs_are_saved_together_with_all_their_lines(whole, tmp_path, monkeypatch):
     monkeypatch.setattr(outcome, "SECONDS_BETWEEN_SAVES", 60)
-    start("vae", *OPTIONS, "--save-every", 1, "--run-dir", tmp_path / "run")
+    start("vae", *IN_CHUNKS, "--save-every", 1, "--run-dir", tmp_path / "run")
     (manifest,) = directory.checkpoints_path(tmp_path / "run").glob("*.json")
     assert len(json.loads(manifest.read_text())["extra"]["lines"]) == 3
     assert_bit_identical(whole, tmp_path / "run")

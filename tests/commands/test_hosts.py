@@ -2,14 +2,17 @@
 
 import json
 import os
+import re
+import signal
 import socket
 import subprocess
 import time
 
 import pytest
-from running import CGAN, JAXGEN, SMALL, TINY_VAE, VAE, start, succeed
+from running import CGAN, JAXGEN, SMALL, TINY_VAE, VAE, assert_bit_identical, start, succeed
 
 from jaxgen.runs import directory, records
+from jaxgen.training import checkpoint
 
 SCORE = "test/negative_elbo_nats"
 
@@ -113,3 +116,24 @@ def test_if_one_of_two_hosts_dies_the_other_exits_and_the_run_goes_on(tmp_path, 
     for one, other in zip(there, here, strict=True):
         assert one[SCORE] == pytest.approx(other[SCORE], rel=1e-3)
     succeed(JAXGEN, "verify", "run", cwd=tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_signal_to_one_of_two_hosts_stops_both_at_the_same_chunk(tmp_path, number):
+    """SLURM may warn a single process. Both save one state, from which the run goes on."""
+    options = [*TINY_VAE, "--epochs", "40"]
+    two = ["--batch-devices", "4", "--save-every", "0"]  # each of the short epochs
+    processes = start_on_two_hosts(VAE, *options, *two, "--run-dir", "run", cwd=tmp_path)
+    wait_for_line(tmp_path / "run", 1)
+    processes[number].send_signal(signal.SIGUSR1)
+    (output, _), _ = (process.communicate(timeout=120) for process in processes)
+    assert [process.returncode for process in processes] == [128 + signal.SIGUSR1] * 2
+    stopped = re.search(r"stopped by SIGUSR1 after step (\d+)", output)
+    assert stopped is not None
+    (saved,) = checkpoint.steps(directory.checkpoints_path(tmp_path / "run"))[-1:]
+    assert saved == int(stopped[1])
+    assert saved < 400
+    run_on_two_hosts(VAE, "--resume", "run", *two, cwd=tmp_path)
+    run_on_two_hosts(VAE, *options, *two, "--run-dir", "whole", cwd=tmp_path)
+    assert_bit_identical(tmp_path / "run", tmp_path / "whole")

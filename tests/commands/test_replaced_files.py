@@ -3,27 +3,10 @@
 import shutil
 
 import pytest
-from running import assert_bit_identical, jaxgen, refuse, refuse_jaxgen, start
+from running import IN_CHUNKS, assert_bit_identical, jaxgen, refuse, refuse_jaxgen, start
 
 from jaxgen.runner.progress import Reporter
 from jaxgen.runs import directory, records
-
-# 100 steps an epoch in four chunks, each of which is saved
-OPTIONS = ["--dataset", "mnist_5k", "--batch-size", "40", "--model", "mlp"]
-OPTIONS += ["--hidden-dims", "8", "--latent-dim", "2", "--epochs", "2", "--save-every", "0"]
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """A run that nothing has disturbed."""
-    run_dir = tmp_path_factory.mktemp("replaced") / "whole"
-    start("vae", *OPTIONS, "--run-dir", run_dir)
-    return run_dir
-
-
-@pytest.fixture
-def copy(whole, tmp_path):
-    return shutil.copytree(whole, tmp_path / "copy")
 
 
 def replace(path, kind):
@@ -64,7 +47,7 @@ def replace(path, kind):
 def test_what_is_in_the_place_of_a_file_is_named(copy, capsys, name, kind):
     replace(copy / name, kind)
     before = sorted(copy.rglob("*"))
-    message = refuse(capsys, "vae", "--resume", copy, "--epochs", 3)
+    message = refuse(capsys, "vae", "--resume", copy, "--epochs", 4)
     assert str(copy / name) in message or "has no config.json" in message
     assert [path for path in before if not path.exists() and not path.is_symlink()] == []
 
@@ -79,7 +62,7 @@ def test_a_new_run_without_a_place_for_checkpoints_is_stopped(copy, capsys, kind
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["200", "200.json"])
+@pytest.mark.parametrize("name", ["300", "300.json"])
 @pytest.mark.parametrize("kind", ["file", "directory", "link"])
 def test_something_else_in_the_place_of_a_checkpoint_is_passed_over(
     whole, copy, capsys, name, kind
@@ -91,13 +74,13 @@ def test_something_else_in_the_place_of_a_checkpoint_is_passed_over(
     assert end.value.code == 1
     assert f"{path}" in capsys.readouterr().out
     directory.result_path(copy).unlink()
-    if (name, kind) in (("200", "link"), ("200.json", "directory")):  # which cannot be replaced
+    if (name, kind) in (("300", "link"), ("300.json", "directory")):  # which cannot be replaced
         message = refuse(capsys, "vae", "--resume", copy)
-        assert str(path) in message or "checkpoint of step 200 cannot be written" in message
+        assert str(path) in message or "checkpoint of step 300 cannot be written" in message
         path.unlink() if kind == "link" else shutil.rmtree(path)
         start("vae", "--resume", copy)
     else:
-        assert "using the checkpoint of step 175" in start("vae", "--resume", copy)
+        assert "using the checkpoint of step 275" in start("vae", "--resume", copy)
     assert_bit_identical(whole, copy)
 
 
@@ -105,7 +88,7 @@ def test_other_files_among_the_checkpoints_are_left_alone(copy):
     paths = [directory.checkpoints_path(copy) / f"{name}.json" for name in ("²", "007", "x", "-5")]
     for path in paths:
         path.write_text("thesis")
-    start("vae", "--resume", copy, "--epochs", 3)
+    start("vae", "--resume", copy, "--epochs", 4)
     assert [path.read_text() for path in paths] == ["thesis"] * 4
 
 
@@ -119,7 +102,7 @@ def test_a_run_that_is_moved_ends_and_continues_where_it_is(whole, tmp_path, cap
 
     with monkeypatch.context() as patch:
         patch.setattr(Reporter, "show", moving)
-        message = refuse(capsys, "vae", *OPTIONS, "--run-dir", tmp_path / "run")
+        message = refuse(capsys, "vae", *IN_CHUNKS, "--run-dir", tmp_path / "run")
     assert str(tmp_path / "run") in message
     assert not (tmp_path / "run").exists()
     assert records.read_metrics(tmp_path / "moved")[-1]["step"] == 100
