@@ -174,6 +174,4 @@ def _array(name: str, values: ArrayLike | Array) -> AnyArray:
     try:
         return np.asarray(values)
     except ValueError:
-        raise InputError(
-            f"The {name} are not all of one shape, and make no array: bring them to one shape."
-        ) from None
+        raise InputError(f"The {name} have different shapes: bring them to one shape.") from None

@@ -122,7 +122,7 @@ def test_labels_of_another_kind_and_the_line_that_converts_them(label):
         ),
         (LABEL == 1, None, "but are bool"),
         ([None] * 12, None, "but are object .*: give each image one integer"),
-        ([[0], [1, 2]], None, "labels are not all of one shape"),
+        ([[0], [1, 2]], None, "labels have different shapes"),
         (LABEL + 2**40, None, f"must be from 0 to {2**31 - 1}, but are from {2**40}"),
     ],
 )

@@ -64,7 +64,7 @@ def check_networks(
     _check_training(name, discriminator, variables, images, labels)
 
 
-def mixes_classes(generator: GeneratorNetwork) -> bool:
+def accepts_class_weights(generator: GeneratorNetwork) -> bool:
     """Return whether a generator also takes weights of its classes, [n, num_classes], as labels."""
     noise = jax.ShapeDtypeStruct((NUM_IMAGES, generator.latent_dim), jnp.float32)
     labels = jax.ShapeDtypeStruct((NUM_IMAGES,), jnp.int32)

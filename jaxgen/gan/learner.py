@@ -9,7 +9,7 @@ import optax
 from jaxtyping import Array, Float, Key, PyTree
 
 from jaxgen.errors import InputError, require_positive
-from jaxgen.gan.check import check_networks, mixes_classes
+from jaxgen.gan.check import accepts_class_weights, check_networks
 from jaxgen.gan.models import DiscriminatorNetwork, GeneratorNetwork
 from jaxgen.gan.objectives import Logits, Objective, Penalty
 from jaxgen.gan.sampling import evaluate, generate, generate_mixture, random_inputs, sample
@@ -90,7 +90,9 @@ def cgan(
         evaluate=partial(evaluate, gan),
         generate=partial(generate, gan),
         sample=partial(sample, gan),
-        generate_mixture=partial(generate_mixture, gan) if mixes_classes(generator) else None,
+        generate_mixture=partial(generate_mixture, gan)
+        if accepts_class_weights(generator)
+        else None,
         latent_dim=generator.latent_dim,
         num_classes=generator.num_classes,
     )

@@ -121,7 +121,7 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
         with safetensors.safe_open(path, "np") as file:
             checksum = (file.metadata() or {}).get(CHECKSUM)  # other programs write none
         if checksum not in (None, _checksum(arrays)):
-            raise ValueError("its checksum is another")
+            raise ValueError("its checksum does not match")
         return arrays
     except Exception as error:  # of any class, since the file may have any content
         raise InputError(

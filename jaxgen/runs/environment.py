@@ -54,7 +54,7 @@ def read_starts(run_dir: Path) -> list[dict[str, object]]:
     path = environment_path(run_dir)
     starts = json_file.read(path, REMEDY)
     if not isinstance(starts, list) or not starts or not all(map(_is_start, starts)):
-        raise InputError(f"{path} is damaged (it is no list of starts): {REMEDY}.")
+        raise InputError(f"{path} is damaged (it is not a list of starts): {REMEDY}.")
     return starts
 
 
