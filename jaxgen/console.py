@@ -15,8 +15,10 @@ FIXABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # even if no fil
 
 
 def make_console(*, quiet: bool = False, stderr: bool = False) -> Console:
-    """Create a console that prints text verbatim: no markup, highlighting or wrapped paths."""
-    return Console(quiet=quiet, stderr=stderr, highlight=False, markup=False, soft_wrap=True)
+    """Create a console that prints text verbatim: no markup, emoji, colors or wrapped paths."""
+    return Console(
+        quiet=quiet, stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=True
+    )
 
 
 @contextmanager

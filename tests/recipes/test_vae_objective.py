@@ -107,3 +107,19 @@ def test_a_color_file_of_the_course_has_the_course_s_objective():
     assert vae.torch_options({"vae": weights})["objective"] == "course"
     weights["final_layer.0.weight"] = np.zeros((384, 4))
     assert "objective" not in vae.torch_options({"vae": weights})
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_the_settings_of_a_run_are_those_in_effect(objective):
+    """Widths and objective are filled in; what only others use is left out."""
+    config = Config(model="conv", hidden_dims=(4, 8), objective=objective)
+    found = vae.build(config, facts()).settings
+    assert found is not None
+    assert (found["hidden_dims"], found["latent_dim"]) == ((4, 8), 128)
+    assert found["objective"] == objective
+    assert ("variance" in found) == (objective == "gaussian")
+    assert ("course_kl_weight" in found) == (objective == "course")
+    assert "activation" not in found
+    mlp = vae.build(dataclasses.replace(TINY, objective=None), facts()).settings
+    assert mlp is not None
+    assert (mlp["activation"], mlp["objective"]) == ("relu", "bernoulli")

@@ -12,6 +12,7 @@ import pytest
 
 from experiments.faults.alterations import WAYS, alter
 from jaxgen.runs import caches
+from jaxgen.runs.caches import MIN_COMPILE_TIME
 from jaxgen.runs.compiled import drop_damaged
 
 PROGRAM = """
@@ -126,3 +127,18 @@ def test_a_cache_that_cannot_be_written_is_skipped_with_a_word(tmp_path, monkeyp
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with pytest.warns(UserWarning, match="cannot be written .* compiled again"):
         caches.keep_compiled_programs()
+
+
+@pytest.mark.parametrize(("variables", "seconds"), [({}, 0.2), ({MIN_COMPILE_TIME: "7.5"}, 7.5)])
+def test_jax_s_own_variable_decides_which_programs_are_kept(tmp_path, variables, seconds):
+    program = (
+        "import jax; from jaxgen.runs.caches import keep_compiled_programs;"
+        "keep_compiled_programs();"
+        "print(jax.config.jax_persistent_cache_min_compile_time_secs)"
+    )
+    env = {k: v for k, v in os.environ.items() if k != MIN_COMPILE_TIME}
+    env |= {"XDG_CACHE_HOME": str(tmp_path), **variables}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True
+    )
+    assert float(done.stdout) == seconds
