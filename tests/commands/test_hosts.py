@@ -9,7 +9,7 @@ import subprocess
 import time
 
 import pytest
-from running import CGAN, JAXGEN, SMALL, TINY_VAE, VAE, assert_bit_identical, start, succeed
+from running import CGAN, JAXGEN, SMALL, TINY_VAE, VAE, start, succeed, without_times
 
 from jaxgen.runs import directory, records
 from jaxgen.training import checkpoint
@@ -136,4 +136,5 @@ def test_a_signal_to_one_of_two_hosts_stops_both_at_the_same_chunk(tmp_path, num
     assert saved < 400
     run_on_two_hosts(VAE, "--resume", "run", *two, cwd=tmp_path)
     run_on_two_hosts(VAE, *options, *two, "--run-dir", "whole", cwd=tmp_path)
-    assert_bit_identical(tmp_path / "run", tmp_path / "whole")
+    there, whole = (records.read_metrics(tmp_path / name) for name in ("run", "whole"))
+    assert without_times(there) == without_times(whole)
