@@ -4,8 +4,8 @@
     jaxgen evaluate runs/iwae --parts likelihood
 
 takes 25 to 45 minutes of a CPU core, for a sixteenth of the paper's 3,280 epochs. The paper reaches
-an NLL of 86.76 nats with k = 1 (Burda et al. 2016, table 1), also estimated from 5,000 samples under
-dynamic binarization. `--bound iwae --num-samples 50` trains its IWAE.
+an NLL of 86.76 nats with k = 1 (Burda et al. 2016, table 1), also estimated from 5,000 samples
+under dynamic binarization. `--bound iwae --num-samples 50` trains its IWAE.
 """
 
 from jaxgen.commands.train import main
