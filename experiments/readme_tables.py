@@ -54,6 +54,11 @@ def shapes_table(results: Path) -> str:
     return _scores(results, "shapes_*.json")
 
 
+def dtype_table(results: Path) -> str:
+    """Tabulate the scores of training in bfloat16: a row for each `dtype_*.json`."""
+    return _scores(results, "dtype_*.json")
+
+
 def _scores(results: Path, pattern: str) -> str:
     rows = ["| command | score | seeds | training of each seed |", "|---|---|---|---|"]
     for path in sorted(results.glob(pattern), reverse=True):
@@ -152,6 +157,7 @@ def _minutes(*results: dict[str, Any]) -> str:
 TABLES = {
     "main": main_table,
     "shapes": shapes_table,
+    "dtype": dtype_table,
     "vae": vae_table,
     "cgan": cgan_table,
     "study": study_table,
