@@ -21,7 +21,7 @@ from experiments.benchmark.streams import epoch_shape, memory_mapped_images, tra
 from experiments.benchmark.tables import SAVING_COLUMNS, saving_cells
 from experiments.benchmark.timing import Contender, interleave, summary
 from experiments.benchmark.workloads import Workload
-from jaxgen.runner.outcome import SECONDS_BETWEEN_SAVES
+from jaxgen.runner.pace import SECONDS_BETWEEN_EPOCHS
 from jaxgen.training import checkpoint
 
 
@@ -59,7 +59,7 @@ def cost(workload: Workload, rounds: int) -> dict[str, Any]:
     chunk = times["without"]["median"]
     with_digests = times["with"]["median"] - chunk
     epoch = chunk * epoch_shape(workload).num_chunks
-    num_epochs = math.ceil(1000 * SECONDS_BETWEEN_SAVES / epoch)
+    num_epochs = math.ceil(1000 * SECONDS_BETWEEN_EPOCHS / epoch)
     costs = {"without": with_digests - times["digests"]["median"], "with": with_digests}
     return {
         "title": workload.title,

@@ -1,6 +1,7 @@
 """`jaxgen evaluate`: estimate the likelihood of a run's model, and judge its samples."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ def evaluate(
     """Evaluate the likelihood of test images and the quality of samples, whichever the model has.
 
     Needs the data set of the run. Writes evaluation.json, evaluation.png and neighbors.png to the
-    run directory, also while the run is in training. Of a population, every member is evaluated.
+    run directory, also while the run is in training. Of a population, up to 16 members are
+    evaluated (--num-members).
 
     Args:
         run_dir: Directory of the run.
@@ -52,7 +54,10 @@ def evaluate(
         **result.results,
     }
     records.write_evaluation(run_dir, record)
-    pictures = _draw(run_dir, record, result.pairs, run.num_members)
+    places = [run_dir]
+    if run.num_members is not None:
+        places = [directory.member_path(run_dir, member) for member in record["evaluated_members"]]
+    pictures = _draw(run_dir, record, dict(zip(places, result.pairs, strict=False)))
     for name, table in (
         ("likelihood", evaluation_tables.likelihood_table),
         ("samples", evaluation_tables.sample_table),
@@ -75,8 +80,7 @@ def _settings(*sections: Any) -> dict[str, object]:
 def _draw(
     run_dir: Path,
     record: dict[str, Any],
-    pairs: list[UInt8[np.ndarray, "n h w c"]],
-    num_members: int | None,
+    pairs: Mapping[Path, UInt8[np.ndarray, "n h w c"]],
 ) -> str:
     """Write the pictures, and return their names as they are listed on screen."""
     from jaxgen.pictures import evaluation, grids
@@ -84,9 +88,7 @@ def _draw(
     names = ""
     if evaluation.evaluation(run_dir / "evaluation.png", record):
         names += ", evaluation.png"
-    for place, images in zip(
-        directory.picture_directories(run_dir, num_members), pairs, strict=False
-    ):
+    for place, images in pairs.items():
         place.mkdir(parents=True, exist_ok=True)
         grids.save(place / "neighbors.png", grids.grid(images / 255, NUM_COLUMNS))
     return names + ", neighbors.png" * bool(pairs)

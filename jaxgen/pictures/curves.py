@@ -1,4 +1,4 @@
-"""Plots of metrics against epochs, and of rates against sizes."""
+"""Plots of metrics against epochs and over members, and of rates against sizes."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from jaxgen.runs.records import Record
+from jaxgen.training.population import NUM_SHOWN, spread_out
+
+NUM_BINS = 30
 
 
 def curves(
@@ -23,9 +26,9 @@ def curves(
     """Plot metrics against epochs: a panel per title, a line per key.
 
     A record without a key, or with null, leaves a gap. If the records of a population hold lists,
-    with one value per member, each member gets a thin line, and each of the named `groups` of
-    members a thick line for its mean, in a band of one standard deviation. A vertical line marks
-    the best epoch.
+    with one value per member, each of the named `groups` of members gets a thick line for its mean,
+    in a band of one standard deviation, and members, at most 16 of a group, get thin lines. A
+    vertical line marks the best epoch.
     """
     figure = Figure(figsize=(5 * len(panels), 3.5), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
@@ -46,6 +49,19 @@ def curves(
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.grid(alpha=0.3)
         ax.legend(fontsize="small" if len(groups) < 3 else "xx-small")
+    figure.savefig(path, dpi=100)
+
+
+def histogram(path: Path, values: Float[np.ndarray, "members"], xlabel: str) -> None:
+    """Plot how a metric is distributed over the members for which it is finite."""
+    figure = Figure(figsize=(5, 3), layout="constrained")
+    ax = figure.subplots()
+    finite = values[np.isfinite(values)]
+    ax.hist(finite, bins=NUM_BINS if len(finite) > NUM_BINS else "auto")
+    ax.set(xlabel=xlabel, ylabel="members")
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.grid(alpha=0.3)
+    ax.set_axisbelow(True)
     figure.savefig(path, dpi=100)
 
 
@@ -80,5 +96,6 @@ def _band(ax: Axes, epochs: list[int], values: Float[np.ndarray, "epochs members
     mean = members.mean(axis=1)
     std = members.std(axis=1, ddof=1) if values.shape[1] > 1 else 0 * mean
     (line,) = ax.plot(epochs, mean, marker=".", label=name)
-    ax.plot(epochs, values, color=line.get_color(), linewidth=0.5, alpha=0.5)
+    some = values[:, spread_out(values.shape[1], NUM_SHOWN)]
+    ax.plot(epochs, some, color=line.get_color(), linewidth=0.5, alpha=0.5)
     ax.fill_between(epochs, mean - std, mean + std, color=line.get_color(), alpha=0.2, linewidth=0)

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from jaxgen.report import words
 from jaxgen.report.markup import Html, element, table
 from jaxgen.runs.records import Record
+from jaxgen.training.population import spread_out
 
 MAX_POINTS = 250  # of a line
 MAX_ROWS = 12  # of the table beside a chart
@@ -151,11 +152,6 @@ def mean_and_std(
     masked = np.ma.masked_invalid(members)
     std = masked.std(axis=1, ddof=1) if members.shape[1] > 1 else 0 * masked.mean(axis=1)
     return tuple(np.ma.filled(part.astype(float), np.nan) for part in (masked.mean(axis=1), std))  # pyright: ignore[reportReturnType]
-
-
-def spread_out(num: int, max_num: int) -> Int[np.ndarray, "k"]:
-    """Choose at most `max_num` indices below `num`, evenly spaced, with both ends."""
-    return np.unique(np.linspace(0, num - 1, min(num, max_num)).round().astype(int))
 
 
 def chart(chart: Chart) -> Html:

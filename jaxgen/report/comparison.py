@@ -81,10 +81,11 @@ def _samples(runs: Mapping[str, Contents]) -> Html:
     for name, run in runs.items():
         if not run.records:
             continue
-        member = run.best_member if run.num_members is not None else None
-        place = run.path if member is None else directory.member_path(run.path, member)
+        place, who = run.path, name
+        if run.num_members is not None:
+            member, who = run.best_drawn
+            place, who = directory.member_path(run.path, member), f"{name}, {who}"
         path = directory.samples_path(place, run.records[-1]["epoch"])
-        who = name if member is None else f"{name}, member {member} (best)"
         picture = attempt(
             run.problems,
             "Samples",

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+import numpy as np
+from jaxtyping import Float
 from rich.console import Console
 
 from jaxgen.errors import InputError
@@ -17,6 +19,7 @@ from jaxgen.runner.recorded import Recorded
 from jaxgen.runner.sweep import num_members
 from jaxgen.runs import directory, environment, records
 from jaxgen.runs.records import Record
+from jaxgen.training.population import ranking
 from jaxgen.types import Batch, JsonObject
 
 T = TypeVar("T")
@@ -56,6 +59,36 @@ class Contents(NamedTuple):
     def best_member(self) -> int | None:
         """The member of a population with the best score in its last record."""
         return self.records[-1].get("best_member") if self.records else None
+
+    @property
+    def scores(self) -> Float[np.ndarray, "*members"]:
+        """The metric that selects the best checkpoint, in the last record."""
+        return np.array(self.records[-1][self.recorded.recipe.best], float)
+
+    @property
+    def drawn_members(self) -> list[int]:
+        """The members of a population that have samples of the last epoch, in order."""
+        if not self.records:
+            return []
+        epoch, path = self.records[-1]["epoch"], self.path
+        return [
+            member
+            for member in directory.drawn_members(path)
+            if directory.samples_path(directory.member_path(path, member), epoch).exists()
+        ]
+
+    @property
+    def best_drawn(self) -> tuple[int, str]:
+        """The best member that has samples of the last epoch, and what to call it.
+
+        After the last epoch, that is the best of all.
+        """
+        drawn, best = self.drawn_members, self.best_member or 0
+        if best in drawn or not drawn:
+            return best, f"member {best} (best)"
+        ranked = ranking(self.scores, self.recorded.recipe.mode).tolist()
+        member = next((member for member in ranked if member in drawn), drawn[0])
+        return member, f"member {member} (best of those drawn)"
 
     def member_record(self, member: int) -> Record:
         """The last record of a member of a population as that of a single run."""

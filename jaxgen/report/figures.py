@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from jaxgen.report import charts
 from jaxgen.report.contents import Contents, attempt
 from jaxgen.report.images import MAX_BYTES, image
 from jaxgen.report.markup import Html, element
 from jaxgen.runs import directory
+from jaxgen.training.population import spread_out
 
 NUM_FRAMES = 16  # epochs of which samples are shown
 FILM_BYTES = 800_000  # of all frames
@@ -22,7 +22,7 @@ def film(contents: Contents, place: Path, who: str) -> Html:
     """
     epochs = [record["epoch"] for record in contents.records]
     found = [e for e in epochs if directory.samples_path(place, e).exists()]
-    chosen = [found[i] for i in charts.spread_out(len(found), NUM_FRAMES)] if found else []
+    chosen = [found[i] for i in spread_out(len(found), NUM_FRAMES)] if found else []
     frames = []
     for epoch in chosen:
         path, name = directory.samples_path(place, epoch), f"after epoch {epoch}"

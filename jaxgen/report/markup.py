@@ -7,7 +7,6 @@ from rich.table import Table
 
 from jaxgen.report import words
 
-NUM_ROWS = 100  # of a table for the terminal
 VOID = ("img", "input", "meta")
 
 
@@ -66,14 +65,12 @@ def section(title: str, *children: str) -> Html:
 
 
 def rich_table(made: Table, caption: str) -> Html:
-    """Convert a table for the terminal; of many rows, only the first are shown."""
+    """Convert a table for the terminal."""
     columns = [[str(cell) for cell in column.cells] for column in made.columns]
     rows = list(zip(*columns, strict=True))
-    if len(rows) > NUM_ROWS:
-        caption += f" (the first {NUM_ROWS} of {len(rows)} rows)"
     header = [words.name(str(column.header)) for column in made.columns]
     note = element("p", str(made.caption), class_="faint") if made.caption else Html()
-    return join([table(caption, header, rows[:NUM_ROWS]), note])
+    return join([table(caption, header, rows), note])
 
 
 def list_of(items: Sequence[str], **attributes: str) -> Html:

@@ -23,7 +23,7 @@ SECTIONS = (
 
 def report(contents: Contents) -> str:
     """Make the report of one run."""
-    alerts = warnings(contents, shown_members(contents))
+    alerts = warnings(contents, list(shown_members(contents)))
     made = [
         attempt(contents.problems, make.__name__, lambda make=make: make(contents))
         for make in SECTIONS

@@ -10,6 +10,7 @@ from jaxgen.report.markup import Html, element, rich_table, section
 from jaxgen.runner import evaluation_tables
 from jaxgen.runner.sweep import settings
 from jaxgen.runs import directory
+from jaxgen.training.population import spread_out
 
 
 def curves(contents: Contents) -> Html:
@@ -22,7 +23,7 @@ def curves(contents: Contents) -> Html:
         note = ""
     else:
         groups, left_out = _shown_settings(contents, settings(options))
-        chosen = charts.spread_out(contents.num_members, charts.MAX_MEMBERS).tolist()
+        chosen = spread_out(contents.num_members, charts.MAX_MEMBERS).tolist()
         found = charts.of_population(
             contents.records, recipe.panels, groups, chosen, contents.best_epoch
         )
@@ -42,8 +43,8 @@ def samples(contents: Contents) -> Html:
     """Show the samples of some epochs, and reconstructions."""
     place, who = contents.path, ""
     if contents.num_members is not None:
-        member = contents.best_member or 0
-        place, who = directory.member_path(place, member), f" of member {member} (best)"
+        member, name = contents.best_drawn
+        place, who = directory.member_path(place, member), f" of {name}"
     caption = "Test images, each beside its reconstruction."
     figures = [
         film(contents, place, who),
@@ -83,9 +84,13 @@ def latent_space(contents: Contents) -> Html:
 def evaluation(contents: Contents) -> Html:
     """Tabulate the results of `jaxgen evaluate`."""
     results, parts = contents.evaluation, []
+    num_members = contents.num_members or 1
     if not results:
         hint = "Not evaluated yet: run jaxgen evaluate, then jaxgen report again."
         return section("Evaluation", element("p", hint))
+    if len(evaluated := results.get("evaluated_members", range(num_members))) < num_members:
+        note = f"{len(evaluated)} of {num_members} members, evenly spaced."
+        parts.append(element("p", note, class_="faint"))
     for name, make in (
         ("likelihood", evaluation_tables.likelihood_table),
         ("samples", evaluation_tables.sample_table),
@@ -116,10 +121,10 @@ def _shown_settings(
     if len(groups) <= charts.MAX_GROUPS:
         return groups, ""
     recipe = contents.recorded.recipe
-    scores = np.array(contents.records[-1].get(recipe.best), float)
+    scores = contents.scores
     sign = 1 if recipe.mode == "min" else -1
     means = [sign * charts.mean_and_std(scores[group][None])[0][0] for group in groups.values()]
     ranked = np.argsort(means)  # NaN last
-    names = [list(groups)[i] for i in ranked[charts.spread_out(len(ranked), charts.MAX_GROUPS)]]
+    names = [list(groups)[i] for i in ranked[spread_out(len(ranked), charts.MAX_GROUPS)]]
     note = f"{len(names)} of {len(groups)} settings are shown, from the best to the worst."
     return {name: groups[name] for name in names}, note

@@ -28,17 +28,17 @@ from jaxgen.runner.likelihood_results import evaluate_likelihood
 from jaxgen.runner.load import Run
 from jaxgen.runner.progress import progress_bar, stage
 from jaxgen.runs import caches, environment, records
-from jaxgen.training.population import summarize
+from jaxgen.training.population import spread_out, summarize
 from jaxgen.types import JsonObject
 
 
 class Evaluation(NamedTuple):
-    """The results of a run or of all members of a population."""
+    """The results of a run, or of members of a population."""
 
     results: JsonObject
     """What evaluation.json holds."""
     pairs: list[UInt8[np.ndarray, "n h w c"]]
-    """Of each member: samples nearest to training images, each followed by that image."""
+    """Of each evaluated member: samples nearest to training images, each followed by that image."""
 
 
 def evaluate(
@@ -60,8 +60,14 @@ def evaluate(
         if samples.features == "inception":
             fidelity.require_weights()
     likelihood_key, samples_key = jax.random.split(jax.random.key(options.seed))
-    num = run.num_members
-    members = [run] if num is None else [run.member(i) for i in range(num)]
+    members: dict[int, Run] = {0: run}
+    if run.num_members is not None:
+        chosen = spread_out(run.num_members, options.num_members).tolist()
+        members = {index: run.member(index) for index in chosen}
+        if len(chosen) < run.num_members:
+            screen.print(
+                f"{len(chosen)} of {run.num_members} members, evenly spaced (--num-members)"
+            )
     results: dict[str, Any] = {
         "run": describe_run(run),
         "dataset": {
@@ -72,6 +78,8 @@ def evaluate(
         },
         "environment": environment.environment(),
     }
+    if run.num_members is not None:
+        results["evaluated_members"] = list(members)
     pairs = []
     with progress_bar(screen) as progress:
         if "likelihood" in parts:
@@ -143,14 +151,15 @@ def choose_parts(run: Run, requested: tuple[Part, ...], screen: Console) -> tupl
 
 
 def _evaluate_samples(
-    members: list[Run],
+    members: dict[int, Run],
     sets: DataSets,
     options: SampleOptions,
     key: Key[Array, ""],
     progress: Progress,
 ) -> tuple[list[dict[str, object]], list[UInt8[np.ndarray, "n h w c"]], dict[str, object]]:
-    model = Classifier(members[0].facts.num_classes)
-    cache_key = f"{members[0].facts.fingerprint} {classifier.describe(model)}"
+    first = next(iter(members.values()))
+    model = Classifier(first.facts.num_classes)
+    cache_key = f"{first.facts.fingerprint} {classifier.describe(model)}"
     with stage(progress, "classifier of the real images"):
         tree = caches.load_or_compute(
             caches.path_for("evaluation", cache_key),
@@ -158,7 +167,7 @@ def _evaluate_samples(
         )
     trained = TrainedClassifier(model, tree["params"])
     reference = sample_results.make_reference(sets.train, sets.test, trained, options, key)
-    is_conditional = members[0].learner.num_classes is not None
+    is_conditional = first.learner.num_classes is not None
     arguments = {"is_conditional": is_conditional, "progress": progress}
     real = sample_results.real_row(reference, trained, options, key, **arguments)
     rows, pairs = [], []
@@ -187,8 +196,8 @@ def _evaluate_samples(
     return rows, pairs, facts
 
 
-def _announced(members: list[Run], progress: Progress) -> Iterator[Run]:
-    for index, member in enumerate(members):
+def _announced(members: dict[int, Run], progress: Progress) -> Iterator[Run]:
+    for index, member in members.items():
         if len(members) > 1:
             progress.console.print(f"member {index}")
         yield member

@@ -21,6 +21,11 @@ class EvaluationOptions:
     """Directory of prepared sets of TensorFlow Datasets; None: that of the run."""
     manual_dir: Path | None = None
     """Directory with the original .gz files; None: that of the run."""
+    num_members: int = 16
+    """Members of a population to evaluate, evenly spaced among all."""
+
+    def __post_init__(self) -> None:
+        require_positive(**{"--num-members": self.num_members})
 
 
 @dataclasses.dataclass(frozen=True)

@@ -79,18 +79,22 @@ class OutputOptions:
     """Start from the weights of this run or PyTorch file, with a new optimizer state."""
     checkpoint: CheckpointChoice = "latest"
     """Checkpoint of the run that --init-from names: latest, best of the saved ones, or a step."""
-    save_every: float = 10.0
-    """Minutes between checkpoints within an epoch. There is one at the end of each epoch, too, if
-    ten seconds have passed since the last, and after the last epoch. A smaller number applies to
-    both; 0 saves after every chunk of updates."""
-
+    save_every: float | None = None
+    """Minutes between checkpoints within an epoch; None: 10. There is one at the end of each epoch,
+    too, if ten seconds have passed since the last, and after the last epoch. A smaller number
+    applies to both; 0 saves after every chunk of updates. If the states of a population take more
+    than 1 GB, None saves them only every 10 minutes and at the end, and keeps one checkpoint."""
+    draw_members: int = 16
+    """Members of a population to draw after each epoch, evenly spaced among all. At the end, the
+    best, the median and the worst are drawn, too."""
     report: bool = True
     """Make report.html at the end."""
     tensorboard: bool = False
     """Write TensorBoard's event files to the folder tensorboard of the run."""
 
     def __post_init__(self) -> None:
-        if not self.save_every >= 0:
+        require_positive(**{"--draw-members": self.draw_members})
+        if self.save_every is not None and not self.save_every >= 0:
             raise InputError(f"--save-every must be 0 or more, but is {self.save_every}.")
         if self.resume is not None and (self.run_dir or self.overwrite or self.init_from):
             raise InputError(

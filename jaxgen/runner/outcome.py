@@ -1,18 +1,17 @@
-"""Save the outcome of an epoch: pictures, then the checkpoint, then the line of metrics."""
+"""Save the outcome of an epoch: the checkpoint, then the line of metrics."""
 
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import jax
 import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 from rich.console import Console
 
-from jaxgen.recipes.recipe import Drawn
 from jaxgen.runner import epochs, hosts
 from jaxgen.runner.epochs import Totals
+from jaxgen.runner.pace import Pace
 from jaxgen.runner.saved import Saved
 from jaxgen.runner.setup import Setup
 from jaxgen.runs import directory, records, tensorboard
@@ -22,12 +21,11 @@ from jaxgen.training import checkpoint
 if TYPE_CHECKING:
     from tensorboardX import SummaryWriter
 
-SECONDS_BETWEEN_SAVES = 10.0  # of epochs that are shorter
 SECONDS_OF_SLOW_SAVE = 10.0
 
 
 class Saver:
-    """Saves a run: pictures, checkpoints, and the lines of its epochs.
+    """Saves a run: checkpoints, and the lines of its epochs.
 
     A state is written in the background. `finish` commits it together with the lines of the epochs
     since the checkpoint before, and then appends these to metrics.jsonl. Every line therefore has a
@@ -40,10 +38,11 @@ class Saver:
         run_dir: Path,
         checkpointer: ocp.StandardCheckpointer,
         screen: Console,
+        pace: Pace,
         events: "SummaryWriter | None" = None,
     ):
         self._setup, self._run_dir, self._screen = setup, run_dir, screen
-        self._events = events
+        self._pace, self._events = pace, events
         self._checkpointer, self._path = checkpointer, directory.checkpoints_path(run_dir)
         self._last_save = time.monotonic()  # when it was committed
         self._trained = 0.0  # seconds from the save before to the one that is being written
@@ -52,20 +51,15 @@ class Saver:
         self._commit: Callable[[], None] | None = None  # of the state that is being written
 
     def is_due(self, *, ends_epoch: bool) -> bool:
-        """Return whether to save: at the end of an epoch, ten seconds after the last checkpoint.
+        """Return whether enough time has passed since the last checkpoint."""
+        interval = self._pace.at_ends if ends_epoch else self._pace.within_epochs
+        return time.monotonic() - self._last_save >= interval
 
-        Within an epoch, after --save-every; if that is shorter, it applies to both.
-        """
-        interval = 60 * self._setup.options.output.save_every
-        elapsed = time.monotonic() - self._last_save
-        return elapsed >= (min(interval, SECONDS_BETWEEN_SAVES) if ends_epoch else interval)
-
-    def add_epoch(self, record: Record, drawn: Drawn) -> None:
-        """Print the line of an epoch, and draw its pictures; `save` saves the line."""
+    def add_epoch(self, record: Record) -> None:
+        """Print the line of an epoch, which `save` saves."""
         self._lines.append(record)
         if hosts.is_writer():
             self._screen.print(f"epoch {record['epoch']:3d}  {self._setup.task.describe(record)}")
-            self._draw(record, drawn)
 
     def save(self, state: PyTree, step: int, totals: Totals) -> None:
         """Start to write a state, which may be donated on return; `finish` commits it.
@@ -82,7 +76,15 @@ class Saver:
         checkpoint.save(self._checkpointer, self._path, step, state)
 
         def commit() -> None:
-            checkpoint.commit(self._checkpointer, self._path, step, score, recipe.mode, extra)
+            checkpoint.commit(
+                self._checkpointer,
+                self._path,
+                step,
+                score,
+                recipe.mode,
+                extra,
+                keep_earlier=self._pace.keep_earlier,
+            )
             if hosts.is_writer():
                 records.append_metrics(self._run_dir, lines)
                 if self._events is not None:
@@ -110,17 +112,3 @@ class Saver:
             "Save less often within epochs (--save-every), or choose another disk (--run-dir).",
             style="yellow",
         )
-
-    def _draw(self, record: Record, drawn: Drawn) -> None:
-        setup = self._setup
-        places = directory.picture_directories(self._run_dir, setup.layout.num_members)
-        for member, place in enumerate(places):
-            own_drawn, own_record, who = drawn, record, ""
-            if setup.is_population:
-                own_drawn = jax.tree.map(lambda array, member=member: array[member], drawn)
-                own_record = epochs.member_record(record, member)
-                who = f"member {member}: "
-            setup.task.save_pictures(place, record["epoch"], own_drawn)
-            is_frozen = str(member) in record.get("diverged", {})
-            if not is_frozen and (trouble := setup.task.warn(own_record, own_drawn)):
-                self._screen.print(f"collapsed: {who}{trouble}", style="yellow")

@@ -1,31 +1,26 @@
 """The start of a run: its directory, compiled programs and initial state."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-import jax
 from jaxtyping import PyTree
 from rich.console import Console
 
 from jaxgen.convolution import default_implementation
 from jaxgen.errors import InputError
-from jaxgen.recipes.recipe import Drawn
 from jaxgen.runner import hosts, recorded, saved
+from jaxgen.runner.after_epoch import AfterEpoch, make_after_epoch
 from jaxgen.runner.check_fits import check_fits
-from jaxgen.runner.epochs import Values
 from jaxgen.runner.notices import notices
 from jaxgen.runner.options import OutputOptions
 from jaxgen.runner.saved import Saved
 from jaxgen.runner.setup import Setup
 from jaxgen.runner.state import initial_state, initial_weights, run_keys
-from jaxgen.runs import caches, directory, environment, records
+from jaxgen.runs import directory, environment, records
 from jaxgen.training import checkpoint, loop
 from jaxgen.training.sharding import put
 from jaxgen.training.streaming import stream
 from jaxgen.types import Batch
-
-Evaluator = Callable[[PyTree], tuple[Values, Drawn]]
 
 
 class Training(NamedTuple):
@@ -33,7 +28,7 @@ class Training(NamedTuple):
 
     keys: loop.RunKeys
     train_chunk: loop.Trainer
-    evaluate: Evaluator
+    after_epoch: AfterEpoch
     start: "Position"
 
 
@@ -59,7 +54,7 @@ def start_training(setup: Setup, run_dir: Path, screen: Console) -> Training:
     if notice := check_fits(train_chunk, initial.shapes, setup, keys.step):
         screen.print(notice)
     start = starting_position(setup, run_dir, initial.create(), screen)
-    return Training(keys, train_chunk, make_evaluator(setup, keys), start)
+    return Training(keys, train_chunk, make_after_epoch(setup, keys), start)
 
 
 def starting_position(setup: Setup, run_dir: Path, state: PyTree, screen: Console) -> Position:
@@ -109,8 +104,6 @@ def create_directory(setup: Setup, run_dir: Path, start: Position, screen: Conso
         elif directory.environment_path(run_dir).exists():
             environment.read_starts(run_dir)  # which may refuse, before anything is changed
         recorded.write(run_dir, setup.recipe, setup.options, setup.facts)
-        for place in directory.picture_directories(run_dir, setup.layout.num_members):
-            directory.samples_path(place, 0).parent.mkdir(parents=True, exist_ok=True)
         directory.result_path(run_dir).unlink(missing_ok=True)  # it marks a finished run
         records.reset_metrics(run_dir, loop.num_updates(start.state), start.saved.lines)
         environment.record_start(
@@ -129,21 +122,3 @@ def resident_data(setup: Setup) -> Batch | loop.Stream:
     if setup.data.is_streamed:
         return stream(train, run_keys(setup).order, setup.shape, layout)
     return put(train, layout.shared)
-
-
-def make_evaluator(setup: Setup, keys: loop.RunKeys) -> Evaluator:
-    """Jit the evaluation and the drawing of a state; both return arrays on the host."""
-    layout, task, data = setup.layout, setup.task, setup.data
-    aux = None
-    if task.prepare_evaluation is not None:
-        prepare = task.prepare_evaluation
-        key = f"{setup.facts.fingerprint} {task.evaluation_key or setup.recipe.name}"
-        aux = caches.load_or_compute(
-            caches.path_for("evaluation", key), lambda: prepare(data.train, data.test)
-        )
-    test, aux = put((data.test, aux), layout.shared)
-    evaluate = jax.jit(layout.lift(task.evaluate, (0, None, None, 0)), out_shardings=layout.shared)
-    draw = jax.jit(layout.lift(task.draw, (0, None, 0)), out_shardings=layout.shared)
-    return lambda state: jax.device_get(
-        (evaluate(state, test, aux, keys.evaluate), draw(state, test, keys.draw))
-    )

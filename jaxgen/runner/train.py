@@ -2,20 +2,24 @@
 
 import contextlib
 import signal
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import PyTree
 from rich.console import Console
 from rich.progress import Progress
 
 from jaxgen import console
 from jaxgen.errors import InputError
-from jaxgen.recipes.recipe import Drawn, Recipe
+from jaxgen.recipes.recipe import Recipe
 from jaxgen.runner import epochs, hosts
-from jaxgen.runner.epochs import Diverged, Totals, Values
+from jaxgen.runner.drawing import draw_epoch
+from jaxgen.runner.epochs import Diverged, Totals
 from jaxgen.runner.finish import finish
 from jaxgen.runner.options import Options
 from jaxgen.runner.outcome import Saver
+from jaxgen.runner.pace import choose_pace, describe
 from jaxgen.runner.progress import Reporter, progress_bar
 from jaxgen.runner.setup import Setup, prepare
 from jaxgen.runner.signals import StopRequest, stop_requests
@@ -28,6 +32,7 @@ from jaxgen.runner.start import (
 )
 from jaxgen.runs import caches, lock, records, tensorboard
 from jaxgen.training import checkpoint, loop
+from jaxgen.training.population import NUM_SHOWN
 
 
 def train(recipe: Recipe, options: Options) -> Path:
@@ -66,19 +71,35 @@ def train_epochs(
 ) -> None:
     """Train to the last epoch, or until a signal asks to stop."""
     screen, layout, shape = progress.console, setup.layout, setup.shape
-    keys, train_chunk, evaluate, (state, (_, totals)) = training
+    keys, train_chunk, (evaluate, draw), (state, (_, totals)) = training
     num_epochs = setup.options.training.epochs
     assert num_epochs is not None
     diverged = epochs.diverged_before(loop.steps(state, layout), records.read_metrics(run_dir))
+    size = checkpoint.num_bytes(state)
+    pace = choose_pace(setup.options.output.save_every, size, is_population=setup.is_population)
+    if notice := describe(pace, size):
+        screen.print(notice)
     writes_events = setup.options.output.tensorboard and hosts.is_writer()
     with (
         checkpoint.open_checkpointer() as checkpointer,
         tensorboard.opened(run_dir) if writes_events else contextlib.nullcontext() as events,
     ):
-        saver = Saver(setup, run_dir, checkpointer, screen, events)
+        saver = Saver(setup, run_dir, checkpointer, screen, pace, events)
+
+        def end_epoch(
+            state: PyTree, epoch: int, step: int, totals: Totals, diverged: Diverged
+        ) -> None:
+            test, recipe = evaluate(state), setup.recipe
+            record = epochs.make_record(
+                epoch, step, totals, test, diverged, recipe.best, recipe.mode
+            )
+            saver.add_epoch(record)
+            is_last = epoch == num_epochs
+            draw_epoch(setup, run_dir, record, partial(draw, state), screen, is_last=is_last)
+
         starts_from_weights = setup.options.output.init_from is not None
         if loop.num_updates(state) == 0 and (starts_from_weights or num_epochs == 0):
-            saver.add_epoch(*outcome(setup, 0, 0, Totals(), evaluate(state), {}))
+            end_epoch(state, 0, 0, Totals(), {})
             saver.save(state, 0, Totals())
         reporter = Reporter(progress, shape, num_epochs)
         try:
@@ -98,8 +119,7 @@ def train_epochs(
                 reporter.show(chunk, setup.recipe.progress, frozenset(diverged))
                 epoch = chunk.epoch + 1
                 if chunk.ends_epoch:
-                    results = evaluate(chunk.state)
-                    saver.add_epoch(*outcome(setup, epoch, chunk.step, totals, results, diverged))
+                    end_epoch(chunk.state, epoch, chunk.step, totals, diverged)
                     totals = Totals()
                 is_last = chunk.ends_epoch and epoch == num_epochs
                 number, must_save = hosts.agree(
@@ -123,27 +143,17 @@ def hold(run_dir: Path) -> contextlib.AbstractContextManager[None]:
     return lock.hold(run_dir) if hosts.is_writer() else contextlib.nullcontext()
 
 
-def outcome(
-    setup: Setup,
-    epoch: int,
-    step: int,
-    totals: Totals,
-    results: tuple[Values, Drawn],
-    diverged: Diverged,
-) -> tuple[epochs.Record, Drawn]:
-    """Make the record of an epoch; also return the arrays of its pictures."""
-    recipe, (test, drawn) = setup.recipe, results
-    record = epochs.make_record(epoch, step, totals, test, diverged, recipe.best, recipe.mode)
-    return record, drawn
-
-
 def check_divergence(chunk: loop.Chunk, diverged: Diverged, screen: Console) -> Diverged:
     """Report the members that a chunk has frozen. Raises InputError if none is left."""
     num_members = np.atleast_1d(chunk.first_not_finite).size
-    for member, (step, names) in epochs.newly_diverged(chunk, diverged).items():
+    new = epochs.newly_diverged(chunk, diverged)
+    for number, (member, (step, names)) in enumerate(new.items()):
         diverged = diverged | {member: step}
         what = f"{', '.join(names)} not finite at step {step}"
         if len(diverged) == num_members:
             raise InputError(f"{what}. {epochs.DIVERGED}")
-        screen.print(f"member {member} is frozen: {what}; the others continue", style="yellow")
+        if number < NUM_SHOWN:
+            screen.print(f"member {member} is frozen: {what}; the others continue", style="yellow")
+    if len(new) > NUM_SHOWN:
+        screen.print(f"{len(new) - NUM_SHOWN} more members are frozen", style="yellow")
     return diverged

@@ -11,7 +11,7 @@ checkpoints/       training states, and the manifests that commit them
 lock.json          the process that writes
 samples/           a grid of samples per epoch
 *.png, *.gif       other pictures
-members/I/         the pictures of member I of a population
+members/I/         the pictures of member I of a population, if it is drawn
 """
 
 import os
@@ -75,11 +75,15 @@ def member_path(run_dir: Path, member: int) -> Path:
     return run_dir / "members" / str(member)
 
 
-def picture_directories(run_dir: Path, num_members: int | None) -> list[Path]:
-    """List the directory of a run's pictures, or those of the members of a population."""
-    if num_members is None:
-        return [run_dir]
-    return [member_path(run_dir, member) for member in range(num_members)]
+def histogram_path(run_dir: Path) -> Path:
+    """Return the path of the histogram of a large population's scores."""
+    return run_dir / "histogram.png"
+
+
+def drawn_members(run_dir: Path) -> list[int]:
+    """List the members of a population that have been drawn, in order."""
+    names = [path.parent.name for path in (run_dir / "members").glob("*/samples")]
+    return sorted(int(name) for name in names if name.isdecimal())
 
 
 def next_free(parent: Path, name: str) -> Path:

@@ -47,9 +47,10 @@ def opened(run_dir: Path) -> Iterator["SummaryWriter"]:
 
 
 def add(writer: "SummaryWriter", run_dir: Path, records: Sequence[Record]) -> None:
-    """Write the metrics and the samples of epochs; of a population, the means and the best member.
+    """Write the metrics and the samples of epochs.
 
-    Points are placed by their step.
+    Of a population, the means and the samples of the best member or, if that one is not drawn, of
+    the first. Points are placed by their step.
     """
     for record in records:
         step, time = record["step"], record["time"]
@@ -58,12 +59,13 @@ def add(writer: "SummaryWriter", run_dir: Path, records: Sequence[Record]) -> No
                 value = record["summary"][name]["mean"]
             if "/" in name and value is not None:
                 writer.add_scalar(name, value, step, time)
-        place = run_dir
-        if (member := record.get("best_member")) is not None:
-            place = directory.member_path(run_dir, member)
-        samples = directory.samples_path(place, record["epoch"])
-        if samples.exists():
-            _add_png(writer, samples, step, time)
+        places = [run_dir]
+        if (best := record.get("best_member")) is not None:
+            members = [best, *directory.drawn_members(run_dir)[:1]]
+            places = [directory.member_path(run_dir, member) for member in members]
+        samples = [directory.samples_path(place, record["epoch"]) for place in places]
+        if found := [path for path in samples if path.exists()]:
+            _add_png(writer, found[0], step, time)
     writer.flush()
 
 

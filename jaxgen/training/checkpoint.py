@@ -1,4 +1,4 @@
-"""Save and restore training states: the latest two, and the best.
+"""Save and restore training states: the latest two and the best, or the latest alone.
 
 The state of step N is the directory `N`, which Orbax writes. The manifest `N.json` beside it
 commits the checkpoint after that: it holds the score, and the digests of all files of the state
@@ -63,7 +63,7 @@ def save(checkpointer: ocp.StandardCheckpointer, directory: Path, step: int, sta
 
     Raises InputError if the disk is too full.
     """
-    size = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+    size = num_bytes(state)
     directory.mkdir(exist_ok=True)
     free = shutil.disk_usage(directory).free
     if free < 2 * size:  # Orbax writes all arrays, then merges them into new files
@@ -81,11 +81,14 @@ def commit(
     score: float,
     mode: Mode,
     extra: Mapping[str, object] | None = None,
+    *,
+    keep_earlier: bool = True,
 ) -> None:
     """Wait until a state is written, commit it, and delete checkpoints that are no longer needed.
 
-    A score of NaN is never the best. `extra` holds JSON values to record with the state. Raises
-    InputError if the state could not be written.
+    A score of NaN is never the best. `extra` holds JSON values to record with the state. Without
+    `keep_earlier`, all other checkpoints are deleted. Raises InputError if the state could not be
+    written.
     """
     try:
         checkpointer.wait_until_finished()
@@ -104,7 +107,12 @@ def commit(
     unfinished = _manifest_path(directory, step).with_suffix(".tmp")
     unfinished.write_text(text)
     unfinished.replace(_manifest_path(directory, step))
-    _prune(directory, mode)
+    _prune(directory, mode, keep_earlier=keep_earlier)
+
+
+def num_bytes(state: PyTree) -> int:
+    """Return the size of a state in bytes."""
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(state))
 
 
 def steps(directory: Path) -> list[int]:
@@ -192,13 +200,15 @@ def restore(directory: Path, step: int, like: PyTree) -> PyTree:
     )
 
 
-def _prune(directory: Path, mode: Mode) -> None:
-    """Delete all but the latest two checkpoints and the best, manifests first.
+def _prune(directory: Path, mode: Mode, *, keep_earlier: bool) -> None:
+    """Delete all but the latest two checkpoints and the best, or all but the latest.
 
-    States without a manifest are deleted, too: their writing was interrupted.
+    Manifests go first. States without one are deleted, too: their writing was interrupted.
     """
     committed = steps(directory)
-    kept = {*committed[-NUM_LATEST:], _best(directory, committed, mode)}
+    kept = set(committed[-1:])
+    if keep_earlier:
+        kept |= {*committed[-NUM_LATEST:], _best(directory, committed, mode)}
     for step in set(committed) - kept:
         _manifest_path(directory, step).unlink()
     for path in directory.iterdir():

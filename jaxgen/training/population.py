@@ -19,6 +19,8 @@ Axes = Sequence[int | None]
 Lift = Callable[[Callable, Axes], Callable]
 Strategy = Literal["vmap", "map", "shard"]
 
+NUM_SHOWN = 16  # members of a population that are listed and evaluated one by one
+
 
 def single(f: Callable, in_axes: Axes) -> Callable:
     """Return `f` unchanged: the arrays of a single run have no member axis."""
@@ -141,3 +143,23 @@ def best_member(values: Float[np.ndarray, "m"], mode: Mode) -> int | None:
     if not np.isfinite(scores).any():
         return None
     return int(scores.argmin() if mode == "min" else scores.argmax())
+
+
+def ranking(values: Float[np.ndarray, "m"], mode: Mode) -> Int[np.ndarray, "k"]:
+    """List the members with finite values, from the best to the worst."""
+    finite = np.flatnonzero(np.isfinite(values))
+    sign = 1 if mode == "min" else -1
+    return finite[np.argsort(sign * values[finite], kind="stable")]
+
+
+def best_median_worst(values: Float[np.ndarray, "m"], mode: Mode) -> dict[int, str]:
+    """Name the best, the median and the worst member; there are fewer of fewer than three."""
+    ranked = ranking(values, mode).tolist()
+    if not ranked:
+        return {}
+    return {ranked[-1]: "worst", ranked[(len(ranked) - 1) // 2]: "median", ranked[0]: "best"}
+
+
+def spread_out(num: int, max_num: int) -> Int[np.ndarray, "k"]:
+    """Choose at most `max_num` indices below `num`, evenly spaced, with both ends."""
+    return np.unique(np.linspace(0, num - 1, min(num, max_num)).round().astype(int))

@@ -73,10 +73,10 @@ def many_runs(number, room):
 def many_epochs(number, room):
     add_epoch = Saver.add_epoch
 
-    def measured(self, record, drawn):
+    def measured(self, record):
         if record["epoch"] % (number // NUM_REPORTS) == 0:
             measure(epoch=record["epoch"])
-        add_epoch(self, record, drawn)
+        add_epoch(self, record)
 
     Saver.add_epoch = measured
     train("--epochs", number, "--run-dir", room / "long")

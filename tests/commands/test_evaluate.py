@@ -142,6 +142,19 @@ def test_members_are_evaluated_like_single_runs(population, folder):
     assert (directory.member_path(population, 1) / "neighbors.png").exists()
 
 
+def test_of_many_members_some_are_evaluated(population, capsys):
+    places = [directory.member_path(population, member) for member in range(2)]
+    for place in places:
+        (place / "neighbors.png").unlink(missing_ok=True)
+    results = evaluate(population, "--num-members", 1)
+    assert "1 of 2 members, evenly spaced" in capsys.readouterr().out
+    assert results["evaluated_members"] == [0]
+    assert len(results["likelihood"]["members"]) == 1
+    assert [(place / "neighbors.png").exists() for place in places] == [True, False]
+    message = refuse_jaxgen(capsys, "evaluate", population, "--num-members", 0)
+    assert "--num-members must be positive" in message
+
+
 def test_a_checkpoint_can_be_chosen(vae_run):
     best = load_run(vae_run, "best").step
     with lock.hold(vae_run):  # as while it trains

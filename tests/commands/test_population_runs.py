@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from matplotlib.image import imread
 from running import (
     JAXGEN,
     TINY_VAE,
+    checkpoint_leaves,
     refuse,
     refuse_jaxgen,
     start,
@@ -16,7 +18,10 @@ from running import (
     without_times,
 )
 
+from jaxgen.runner import pace
+from jaxgen.runner.outcome import Saver
 from jaxgen.runs import directory, records
+from jaxgen.training import checkpoint
 
 SWEEP = ["--num-seeds", "2", "--sweep.learning-rate", "1e-3", "1e30"]
 CONSTANT = ["--final-learning-rate", "1"]  # so that a longer run begins like a shorter one
@@ -87,6 +92,83 @@ def test_a_population_resumes_with_its_frozen_members(population, tmp_path, lost
     assert last[SCORE][2:] == [None, None]
 
 
+@pytest.fixture(scope="module")
+def large(tmp_path_factory, few_digits):
+    """Eighteen seeds whose states are large, for this test, and of which two are drawn."""
+    cwd = tmp_path_factory.mktemp("large")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pace, "LARGE_POPULATION", 1)
+        options = [*TINY_VAE, "--num-seeds", 18, "--draw-members", 2, "--epochs", 2]
+        output = start("vae", *options, "--run-dir", cwd / "large")
+        yield cwd, options, output
+
+
+def test_a_large_population_has_few_pictures_and_one_checkpoint(large):
+    cwd, _, output = large
+    run_dir = cwd / "large"
+    scores = records.read_metrics(run_dir)[-1][SCORE]
+    order = np.argsort(scores)
+    last = {0, 17, *order[[0, 8, 17]].tolist()}  # the best, the median and the worst
+    for epoch, expected in ((1, {0, 17}), (2, last)):
+        found = (run_dir / "members").glob(f"*/samples/epoch_{epoch:04d}.png")
+        assert {int(path.parts[-3]) for path in found} == expected
+    assert checkpoint.steps(directory.checkpoints_path(run_dir)) == [4]
+    assert imread(run_dir / "histogram.png")[..., :3].std() > 0.05
+    assert "one is kept (--save-every" in output
+    assert "16 of 18 members, from the best to the worst" in output
+    assert len(output.splitlines()) < 40
+
+
+def test_a_drawn_member_of_a_large_population_equals_a_single_run(large):
+    cwd, _, _ = large
+    best = records.read_metrics(cwd / "large")[-1]["best_member"]
+    start("vae", *TINY_VAE, "--seed", best, "--epochs", 2, "--run-dir", cwd / "single")
+    single = directory.samples_path(cwd / "single", 2).read_bytes()
+    member = directory.member_path(cwd / "large", best)
+    assert directory.samples_path(member, 2).read_bytes() == single
+    assert records.read_metrics(cwd / "single")[-1][SCORE] == min(
+        records.read_metrics(cwd / "large")[-1][SCORE]
+    )
+
+
+def test_a_large_population_is_saved_on_a_signal_and_resumes_bit_identically(
+    large, tmp_path, monkeypatch
+):
+    cwd, options, _ = large
+    with monkeypatch.context() as patch:
+        patch.setattr(Saver, "add_epoch", add_epoch_and_stop)
+        with pytest.raises(SystemExit) as stop:
+            start("vae", *options, "--run-dir", tmp_path / "run")
+    assert stop.value.code == 128 + signal.SIGTERM
+    assert checkpoint.steps(directory.checkpoints_path(tmp_path / "run")) == [2]
+    start("vae", "--resume", tmp_path / "run", "--draw-members", 2)
+    assert checkpoint.steps(directory.checkpoints_path(tmp_path / "run")) == [4]
+    runs = cwd / "large", tmp_path / "run"
+    lines = [without_times(records.read_metrics(run_dir)) for run_dir in runs]
+    assert lines[0] == lines[1]
+    for one, other in zip(*map(checkpoint_leaves, runs), strict=True):
+        np.testing.assert_array_equal(one, other)
+    places = [sorted((run_dir / "members").rglob("*.png")) for run_dir in runs]
+    for one, other in zip(*places, strict=True):
+        assert one.relative_to(runs[0]) == other.relative_to(runs[1])
+        assert one.read_bytes() == other.read_bytes()
+
+
+ADD_EPOCH = Saver.add_epoch
+
+
+def add_epoch_and_stop(self, record):
+    ADD_EPOCH(self, record)
+    signal.raise_signal(signal.SIGTERM)
+
+
+def test_more_checkpoints_of_a_large_population_are_kept_if_asked_for(large, tmp_path):
+    _, options, _ = large
+    output = start("vae", *options, "--save-every", 0, "--run-dir", tmp_path / "run")
+    assert checkpoint.steps(directory.checkpoints_path(tmp_path / "run")) == [2, 4]
+    assert "one is kept" not in output
+
+
 @pytest.mark.parametrize(
     ("arguments", "hint"),
     [
@@ -107,6 +189,7 @@ def test_a_member_that_does_not_exist_is_named(population, monkeypatch, capsys, 
     ("options", "hint"),
     [
         (["--num-seeds", "0"], "--num-seeds must be positive"),
+        (["--draw-members", "0"], "--draw-members must be positive"),
         (["--sweep.learning-rate", "0"], "--learning-rate must be positive"),
         (["--sweep.kl-weight", "-1"], "--kl-weight must be 0 or more"),
         (["--strategy", "map"], "this is a single run: ask for more with --num-seeds"),

@@ -278,6 +278,8 @@ def test_a_thousand_members_fit_into_a_page(light):
     for epoch in range(1, NUM_EPOCHS + 1):
         values = {key: random.normal(100, 5, 1000).round(9).tolist() for key in keys}
         summary = {key: {"mean": 100.0, "std": 5.0, "min": 1.0, "max": 9.0} for key in keys}
+        for value in values.values():
+            value[77] = 0.0
         record = {"epoch": epoch, "step": epoch, "seconds": 1.0, "time": 0.0, **values}
         lines.append(record | {"summary": summary, "best_member": 77, "diverged": {"5": 3}})
     directory.metrics_path(light).write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -288,7 +290,7 @@ def test_a_thousand_members_fit_into_a_page(light):
         path.write_bytes(frame)
     text = report(light)
     assert len(text) < MAX_BYTES
-    assert "the first 100 of 1050 rows" in text
+    assert "16 of 1000 members and 16 of 50 settings, from the best to the worst" in text
     assert "6 of 50 settings are shown" in text
     assert "Members are frozen, since they diverged: 5 at step 3." in text
     assert "Member 77 (best)" in text

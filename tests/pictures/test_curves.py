@@ -77,6 +77,28 @@ def test_a_population_has_a_mean_in_a_band_and_a_line_for_each_member(figures, t
     assert colors[0] != colors[-1]
 
 
+def test_a_thousand_members_have_a_few_lines(figures, tmp_path):
+    values = np.arange(1000.0)
+    records = [{"epoch": epoch, "a": (values + epoch).tolist()} for epoch in (1, 2)]
+    curves.curves(tmp_path / "many.png", records, {"A": ["a"]}, {"": list(range(1000))})
+    mean, *members = (line.get_ydata() for line in figures[0].axes[0].lines)
+    assert_allclose(mean, [500.5, 501.5])  # of all
+    assert len(members) == 16
+    assert_allclose([members[0], members[-1]], [[1, 2], [1000, 1001]])
+
+
+def test_a_histogram_counts_the_members_that_are_left(figures, tmp_path):
+    values = np.array([*np.random.default_rng(0).normal(100, 5, 200), np.nan, np.inf])
+    curves.histogram(tmp_path / "histogram.png", values, "a metric (nats)")
+    ax = figures[0].axes[0]
+    bars = [(bar.get_x(), bar.get_x() + bar.get_width(), bar.get_height()) for bar in ax.patches]
+    for low, high, count in bars[:-1]:
+        assert count == ((values >= low) & (values < high)).sum()
+    assert sum(count for *_, count in bars) == 200
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("a metric (nats)", "members")
+    assert imread(tmp_path / "histogram.png")[..., :3].std() > 0.05
+
+
 def test_an_epoch_that_no_member_reached_leaves_a_gap(figures, tmp_path):
     values = [[1.0, 3.0], [None, 4.0], [None, None]]
     records = [{"epoch": epoch, "a": value} for epoch, value in enumerate(values, start=1)]

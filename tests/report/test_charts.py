@@ -4,7 +4,6 @@ import json
 import re
 
 import numpy as np
-import pytest
 from numpy.testing import assert_allclose
 
 from jaxgen.report import charts
@@ -113,10 +112,3 @@ def test_names_cannot_end_the_script():
     html = charts.chart(chart)
     assert html.count("<script") == 1
     assert numbers(chart)["title"] == hostile
-
-
-@pytest.mark.parametrize(
-    ("num", "most", "expected"), [(3, 8, [0, 1, 2]), (9, 3, [0, 4, 8]), (1, 5, [0])]
-)
-def test_choices_are_spread_out(num, most, expected):
-    assert charts.spread_out(num, most).tolist() == expected

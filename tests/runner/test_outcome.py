@@ -11,6 +11,7 @@ from jaxgen.recipes import vae
 from jaxgen.runner.command_line import defaults, parse
 from jaxgen.runner.epochs import Totals
 from jaxgen.runner.outcome import Saver
+from jaxgen.runner.pace import choose_pace
 from jaxgen.runner.setup import Setup
 from jaxgen.training import checkpoint
 
@@ -36,16 +37,16 @@ def disk(clock, monkeypatch):
     """A disk on which a checkpoint takes `disk.seconds`."""
     disk = SimpleNamespace(seconds=0.0)
     monkeypatch.setattr(checkpoint, "save", lambda *args: None)
-    monkeypatch.setattr(checkpoint, "commit", lambda *args: clock.wait(disk.seconds))
+    monkeypatch.setattr(checkpoint, "commit", lambda *args, **kwargs: clock.wait(disk.seconds))
     return disk
 
 
 def saver(tmp_path, minutes):
-    args = ["--save-every", str(minutes)]
-    options = parse(vae.RECIPE, defaults(vae.RECIPE), "test", args)
+    options = parse(vae.RECIPE, defaults(vae.RECIPE), "test", [])
     setup: Any = Setup(vae.RECIPE, options, *[None] * 5)  # pyright: ignore[reportArgumentType]
     with checkpoint.open_checkpointer() as checkpointer:
-        return Saver(setup, tmp_path, checkpointer, console.make_console())
+        pace = choose_pace(float(minutes), 0, is_population=False)
+        return Saver(setup, tmp_path, checkpointer, console.make_console(), pace)
 
 
 @pytest.mark.parametrize(

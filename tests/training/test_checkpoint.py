@@ -26,11 +26,11 @@ def toy(step, size=1000):
     return Toy(jnp.int32(step), jax.random.normal(jax.random.key(step), (size,)))
 
 
-def save_all(path, scores, mode: Mode = "min"):
+def save_all(path, scores, mode: Mode = "min", **options):
     with checkpoint.open_checkpointer() as checkpointer:
         for step, score in scores.items():
             checkpoint.save(checkpointer, path, step, toy(step))
-            checkpoint.commit(checkpointer, path, step, score, mode)
+            checkpoint.commit(checkpointer, path, step, score, mode, **options)
 
 
 @pytest.mark.parametrize(("mode", "best"), [("min", 20), ("max", 10)])
@@ -38,6 +38,14 @@ def test_the_latest_two_and_the_best_are_kept(tmp_path, mode, best):
     save_all(tmp_path, SCORES, mode)
     assert checkpoint.steps(tmp_path) == [best, 40, 50]
     assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {str(best), "40", "50"}
+
+
+def test_the_latest_alone_is_kept(tmp_path):
+    save_all(tmp_path, {10: 1.0})
+    save_all(tmp_path, {20: 2.0, 30: 3.0}, keep_earlier=False)
+    assert checkpoint.steps(tmp_path) == [30]
+    assert {path.name for path in tmp_path.iterdir()} == {"30", "30.json"}
+    chex.assert_trees_all_equal(checkpoint.restore(tmp_path, 30, toy(0)), toy(30))
 
 
 def test_the_best_is_kept_by_a_later_process_too(tmp_path):

@@ -15,7 +15,14 @@ import pytest
 
 from jaxgen.errors import InputError
 from jaxgen.training import loop
-from jaxgen.training.population import best_member, freeze_if_not_finite, summarize
+from jaxgen.training.population import (
+    best_median_worst,
+    best_member,
+    freeze_if_not_finite,
+    ranking,
+    spread_out,
+    summarize,
+)
 from jaxgen.training.sharding import Layout, layout
 from jaxgen.training.streaming import stream
 from jaxgen.types import Batch
@@ -172,6 +179,23 @@ def test_a_summary_is_numpys_over_those_who_are_left():
     assert np.isnan(summarize(np.array([np.nan]))).all()
     assert (best_member(values, "min"), best_member(values, "max")) == (2, 3)
     assert best_member(np.array([np.nan]), "min") is None
+
+
+@pytest.mark.parametrize(
+    ("num", "most", "expected"), [(3, 8, [0, 1, 2]), (9, 3, [0, 4, 8]), (1, 5, [0]), (0, 5, [])]
+)
+def test_choices_are_spread_out(num, most, expected):
+    assert spread_out(num, most).tolist() == expected
+
+
+def test_members_are_ranked_and_three_of_them_named():
+    values = np.array([3.0, np.nan, 1.0, 5.0, 4.0, np.inf])
+    assert ranking(values, "min").tolist() == [2, 0, 4, 3]
+    assert ranking(values, "max").tolist() == [3, 4, 0, 2]
+    assert best_median_worst(values, "min") == {2: "best", 0: "median", 3: "worst"}
+    assert best_median_worst(values[:3], "max") == {0: "best", 2: "worst"}
+    assert best_median_worst(values[:1], "max") == {0: "best"}
+    assert best_median_worst(values[1:2], "max") == {}
 
 
 def test_what_cannot_be_divided_is_refused_in_plain_words():
