@@ -16,8 +16,9 @@ from typing import Any, Literal
 import tyro
 from rich.console import Console
 
-from experiments.benchmark import populations, saving, startup, steps, streams
-from experiments.benchmark.contenders import COMPILED, EAGER, has_torch
+from experiments.benchmark import growth, populations, saving, startup, steps, streams
+from experiments.benchmark.contenders import COMPILED, EAGER, TUNED, has_torch
+from experiments.benchmark.machine import processor
 from experiments.benchmark.workloads import WORKLOADS, WorkloadName
 from jaxgen import console
 from jaxgen.convolution import default_implementation
@@ -25,16 +26,19 @@ from jaxgen.errors import InputError
 from jaxgen.runs.caches import keep_compiled_programs
 from jaxgen.runs.environment import environment
 
-STARTUP_CONTENDERS = ("jaxgen", EAGER, COMPILED)
+STARTUP_CONTENDERS = ("jaxgen", EAGER, COMPILED, TUNED)
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
     """Benchmark training steps, populations, streaming or checkpoints."""
 
-    subject: tyro.conf.Positional[Literal["steps", "population", "stream", "saving"]] = "steps"
+    subject: tyro.conf.Positional[Literal["steps", "population", "stream", "saving", "growth"]] = (
+        "steps"
+    )
     """Compare training steps with other libraries, populations with single runs, or streaming with
-    images in memory; or measure the cost of saving checkpoints."""
+    images in memory; or measure the cost of saving checkpoints, or how time and memory of a step
+    grow with the sizes of batch and images."""
     workloads: tuple[WorkloadName, ...] = tuple(WORKLOADS)
     """The models to train."""
     rounds: int = 10
@@ -87,6 +91,7 @@ def main(config: Config) -> None:
     screen = console.make_console()
     keep_compiled_programs()
     machine: dict[str, Any] = environment() | {
+        "processor": processor(),
         "convolution": default_implementation(),
         "load_before": os.getloadavg()[0],  # other processes that compete for the cores
     }
@@ -99,6 +104,7 @@ def main(config: Config) -> None:
         "population": (lambda name: measure_populations(name, config, screen), populations.table),
         "stream": (lambda name: streams.cost(WORKLOADS[name], config.rounds), streams.table),
         "saving": (lambda name: saving.cost(WORKLOADS[name], config.rounds), saving.table),
+        "growth": (lambda name: growth.cost(name, config.rounds), growth.table),
     }[config.subject]
     results = {}
     try:

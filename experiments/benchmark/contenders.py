@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.typing import Dtype
 from jaxtyping import Array, Int
 
 from experiments.benchmark.timing import NUM_SINGLE_STEPS, Contender
@@ -23,10 +24,23 @@ from jaxgen.training.sharding import Layout, layout, put
 from jaxgen.types import Batch, State
 
 NUM_NAIVE_STEPS = 2  # each takes seconds with XLA:CPU's own convolution in a loop
+BFLOAT16 = "jaxgen, bfloat16"
 EAGER = "PyTorch eager"
 COMPILED = "torch.compile"
+TUNED_EAGER = "PyTorch eager, tuned"
+TUNED = "torch.compile, tuned"
 CUDA_GRAPHS = "torch.compile, CUDA graphs"
-PYTORCH = (EAGER, COMPILED, CUDA_GRAPHS)
+CUDA_GRAPH = "torch.compile, tuned, CUDA graph"
+FLAX_IN_SCAN = "plain Flax in scan"
+# The arguments of `experiments.benchmark.pytorch.Variant`.
+PYTORCH: dict[str, dict[str, Any]] = {
+    EAGER: {},
+    COMPILED: {"compile_mode": "default"},
+    TUNED_EAGER: {"tuned": True},
+    TUNED: {"compile_mode": "default", "tuned": True},
+    CUDA_GRAPHS: {"compile_mode": "reduce-overhead"},
+    CUDA_GRAPH: {"compile_mode": "default", "tuned": True, "cuda_graph": True},
+}
 
 
 def contenders(workload: Workload) -> dict[str, Callable[[], Contender]]:
@@ -35,16 +49,18 @@ def contenders(workload: Workload) -> dict[str, Callable[[], Contender]]:
     Without convolutions, plain Flax in a scan is the same program as jaxgen's, and is left out.
     """
     on_cpu = jax.default_backend() == "cpu"
-    makers: dict[str, Callable[[], Contender]] = {"jaxgen": partial(in_scan, workload)}
+    makers: dict[str, Callable[[], Contender]] = {
+        "jaxgen": partial(in_scan, workload),
+        BFLOAT16: partial(in_scan, workload, dtype=jnp.bfloat16),
+    }
     if has_torch():
-        makers[EAGER] = partial(pytorch, workload)
-        makers[COMPILED] = partial(pytorch, workload, mode="default")
-        if not on_cpu:
-            makers[CUDA_GRAPHS] = partial(pytorch, workload, mode="reduce-overhead")
+        for name, variant in PYTORCH.items():
+            if not (on_cpu and "CUDA" in name):
+                makers[name] = partial(pytorch, workload, **variant)
     if workload.model == "conv VAE":
         num_steps = NUM_NAIVE_STEPS if on_cpu else CHUNK_STEPS
         makers["plain Flax by steps"] = partial(in_python_loop, workload, "lax")
-        makers["plain Flax in scan"] = partial(in_scan, workload, "lax", num_steps)
+        makers[FLAX_IN_SCAN] = partial(in_scan, workload, "lax", num_steps)
     return makers
 
 
@@ -53,11 +69,11 @@ def has_torch() -> bool:
     return importlib.util.find_spec("torch") is not None
 
 
-def pytorch(workload: Workload, *, mode: str | None = None) -> Contender:
+def pytorch(workload: Workload, **variant: Any) -> Contender:
     """Build the contender that runs the course's PyTorch code, which is imported only here."""
-    from experiments.benchmark.pytorch import training
+    from experiments.benchmark.pytorch import Variant, training
 
-    return training(workload, mode)
+    return training(workload, Variant(**variant))
 
 
 def in_scan(
@@ -65,6 +81,7 @@ def in_scan(
     implementation: Implementation | None = None,
     num_steps: int = CHUNK_STEPS,
     where: Layout | None = None,
+    dtype: Dtype | None = None,
 ) -> Contender:
     """Build the contender that runs the experiments' program: a scan that donates its state.
 
@@ -73,7 +90,7 @@ def in_scan(
     """
     where = where or layout()
     members = () if where.num_members is None else (where.num_members,)
-    learner, hypers = make_learner(workload, implementation)
+    learner, hypers = make_learner(workload, implementation, dtype)
     images, labels, order = random_data(workload)
     data = Batch(*put((images, labels), where.shared))
     rows = put(np.broadcast_to(order[:num_steps], (*members, *order[:num_steps].shape)), where.rows)

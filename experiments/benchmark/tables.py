@@ -5,6 +5,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+from experiments.benchmark.contenders import BFLOAT16, EAGER, FLAX_IN_SCAN, PYTORCH, TUNED
+
 SAVING_COLUMNS = (  # each cost without digests, then with them
     "state, MB",
     "epoch, s",
@@ -14,46 +16,85 @@ SAVING_COLUMNS = (  # each cost without digests, then with them
     "share of training",
 )
 
+GROWTH_COLUMNS = ("model", "series", "ms/step", "slope", "memory, MiB", "slope")
+
 
 def benchmark_table(results: Path) -> str:
-    """Tabulate the time of a training step: a row for each workload of each `benchmark_*.json`.
-
-    The time of `torch.compile` is that of its faster mode.
-    """
+    """Tabulate the time of a training step: a row for each workload of each `benchmark_*.json`."""
     rows = [
-        "| training step | jaxgen, ms | PyTorch eager | torch.compile "
-        "| speedup over the faster PyTorch | plain Flax in scan | products / step | floor / step |",
-        "|---|---|---|---|---|---|---|---|",
+        "| training step | device | jaxgen, ms | in bfloat16, ms | fastest PyTorch, ms | speedup "
+        "| PyTorch eager, ms | plain Flax in scan, ms | products / step | floor / step |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
+    rows += [_benchmark_row(record, device) for record, device in _benchmark_records(results)]
+    return "\n".join(rows)
+
+
+def headline(results: Path) -> str:
+    """State the range of the speedups over the fastest PyTorch, and that of the floor's share.
+
+    Rows without a tuned PyTorch are left out.
+    """
+    ranges: dict[str, list[tuple[float, float]]] = {}
+    for record, device in _benchmark_records(results):
+        if TUNED in record["milliseconds_per_step"]:
+            _, ratio = fastest_pytorch(record)
+            ranges.setdefault(device, []).append((ratio, record["floor"]["share_of_step"]))
+    parts = [
+        f"**{_extremes([ratio for ratio, _ in found], '.2f')} times** as fast as the fastest "
+        f"PyTorch; the floor is {_extremes([share for _, share in found], '.0%')} of a step "
+        f"({device})"
+        for device, found in ranges.items()
+    ]
+    return "Training steps are " + "; ".join(parts) + "."
+
+
+def _extremes(values: list[float], spec: str) -> str:
+    return f"{min(values):{spec}} to {max(values):{spec}}"
+
+
+def _benchmark_records(results: Path) -> list[tuple[dict[str, Any], str]]:
+    """Read the record of each workload, with a description of the device."""
+    found = []
     for path in sorted(results.glob("benchmark_*.json")):
         result = json.loads(path.read_text())
         device = describe_device(result["environment"])
-        rows += [_benchmark_row(record, device) for record in result["workloads"].values()]
-    return "\n".join(rows)
+        found += [(record, device) for record in result["workloads"].values()]
+    return found
+
+
+def fastest_pytorch(record: dict[str, Any]) -> tuple[str | None, float]:
+    """Return the fastest PyTorch contender, and its time over jaxgen's; None, nan without any."""
+    ratios = {
+        name: ratio for name, ratio in record["jaxgen_is_faster_by"].items() if name in PYTORCH
+    }
+    name = min(ratios, key=ratios.__getitem__, default=None)
+    return name, math.nan if name is None else ratios[name]
 
 
 def _benchmark_row(record: dict[str, Any], device: str) -> str:
     steps = record["milliseconds_per_step"]
     ours = steps["jaxgen"]
-    eager, compiled, flax = (
-        min(
-            (step["median"] for name, step in steps.items() if name.startswith(prefix)),
-            default=None,
-        )
-        for prefix in ("PyTorch eager", "torch.compile", "plain Flax in scan")
-    )
-    ratios = [other / ours["median"] for other in (eager, compiled) if other is not None]
-    eager, compiled, flax = (
-        "" if other is None else three_digits(other) for other in (eager, compiled, flax)
+    fastest, ratio = fastest_pytorch(record)
+    bfloat16, theirs, eager, flax = (
+        three_digits(steps[name]["median"]) if name in steps else ""
+        for name in (BFLOAT16, fastest, EAGER, FLAX_IN_SCAN)
     )
     products = f"{record['products']['share_of_step']:.0%}" if "products" in record else ""
-    return (
-        f"| {record['title']}, {device} "
-        f"| {three_digits(ours['median'])} "
-        f"({three_digits(ours['min'])} to {three_digits(ours['max'])}) "
-        f"| {eager} | {compiled} | {f'**{min(ratios):.2f}**' if ratios else ''} | {flax} "
-        f"| {products} | {record['floor']['share_of_step']:.0%} |"
+    cells = (
+        record["title"],
+        device,
+        f"{three_digits(ours['median'])} "
+        f"({three_digits(ours['min'])} to {three_digits(ours['max'])})",
+        bfloat16,
+        "" if fastest is None else f"{theirs} ({fastest})",
+        "" if fastest is None else f"**{ratio:.2f}**",
+        eager,
+        flax,
+        products,
+        f"{record['floor']['share_of_step']:.0%}",
     )
+    return f"| {' | '.join(cells)} |"
 
 
 def population_table(results: Path) -> str:
@@ -137,6 +178,32 @@ def _both(costs: dict[str, float], spec: str) -> str:
     return f"{costs['without']:{spec}}, {costs['with']:{spec}}"
 
 
+def growth_table(results: Path) -> str:
+    """Tabulate the growth of a step: two rows for each workload of each `growth_*.json`."""
+    rows = [f"| {' | '.join(GROWTH_COLUMNS)} |", "|---" * len(GROWTH_COLUMNS) + "|"]
+    for path in sorted(results.glob("growth_*.json")):
+        for record in json.loads(path.read_text())["workloads"].values():
+            rows += [
+                f"| {' | '.join(growth_cells(record, axis))} |" for axis in ("pixels", "batch")
+            ]
+    return "\n".join(rows)
+
+
+def growth_cells(record: dict[str, Any], axis: str) -> list[str]:
+    """Format the figures of a series, in the order of GROWTH_COLUMNS."""
+    points, slopes = record[axis]["points"], record[axis]["slopes"]
+    images, batches = (
+        list(dict.fromkeys(f"{point[name]}" for point in points))
+        for name in ("image_size", "batch_size")
+    )
+    figures = [
+        [", ".join(three_digits(point[name]) for point in points), f"**{slopes[name]:.2f}**"]
+        for name in ("milliseconds", "mebibytes")
+    ]
+    series = f"images of {', '.join(images)} pixels a side, batch of {', '.join(batches)}"
+    return [record["title"], series, *figures[0], *figures[1]]
+
+
 def folder_table(results: Path) -> str:
     """Tabulate the reading of large folders: a row for each `folder_*.json`."""
     rows = [
@@ -183,8 +250,11 @@ def three_digits(number: float) -> str:
 
 
 def describe_device(environment: dict[str, Any]) -> str:
-    """Describe the device: the number of CPU cores, or the number and kind of accelerators."""
+    """Describe the device: CPU cores, with their model if recorded, or accelerators."""
     if environment["backend"] == "cpu":
-        count = environment["cpu_count"]
-        return f"{count} CPU core" + "s" * (count > 1)
+        count, processor = environment["cpu_count"], environment.get("processor")
+        cores = f"{count} {'' if processor else 'CPU '}core{'s' * (count > 1)}"
+        if not processor:
+            return cores
+        return f"{cores} of {processor['name']} ({processor['family_model_stepping']})"
     return f"{environment['num_devices']} x {environment['device']}"

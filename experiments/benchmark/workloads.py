@@ -3,6 +3,7 @@
 from typing import Literal, NamedTuple
 
 import numpy as np
+from flax.typing import Dtype
 
 from jaxgen.convolution import Implementation
 from jaxgen.gan import objectives as gan_objectives
@@ -50,16 +51,17 @@ WORKLOADS: dict[WorkloadName, Workload] = {
 
 
 def make_learner(
-    workload: Workload, implementation: Implementation | None = None
+    workload: Workload, implementation: Implementation | None = None, dtype: Dtype | None = None
 ) -> tuple[Learner, VAEHypers | GANHypers]:
     """Create a learner, with convolutions in `implementation`, and its default hyperparameters."""
     shape = workload.image_shape
     if workload.model == "cGAN":
-        objective = gan_objectives.least_squares()
-        return cgan(Generator(shape), Discriminator(shape), objective), GANHypers()
+        networks = Generator(shape, dtype=dtype), Discriminator(shape, dtype=dtype)
+        return cgan(*networks, gan_objectives.least_squares()), GANHypers()
     if workload.model == "MLP VAE":
-        return vae(MLPVAE(shape), vae_objectives.course("sigmoid", KL_WEIGHT)), VAEHypers()
-    model = ConvVAE(shape, implementation=implementation)
+        model = MLPVAE(shape, dtype=dtype)
+        return vae(model, vae_objectives.course("sigmoid", KL_WEIGHT)), VAEHypers()
+    model = ConvVAE(shape, implementation=implementation, dtype=dtype)
     return vae(model, vae_objectives.course("tanh", KL_WEIGHT)), VAEHypers()
 
 

@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Literal
 
+import jax.numpy as jnp
+
 from jaxgen.errors import InputError, require_not_negative, require_positive
 from jaxgen.gan import objectives
 from jaxgen.gan.convolutional import ConvDiscriminator, ConvGenerator
@@ -37,6 +39,8 @@ class Config:
     """Widths of the discriminator's hidden layers; None: 512 512 512 (mlp), 16 32 64 (conv)."""
     latent_dim: int = 100
     """Size of the noise."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Type in which the layers compute; parameters, statistics, outputs and losses are float32."""
 
     objective: Literal["least-squares", "minimax", "non-saturating", "hinge", "wasserstein"] = (
         "non-saturating"
@@ -106,14 +110,15 @@ def make_models(
             (config.generator_dims, config.discriminator_dims), defaults, strict=True
         )
     )
+    dtype = jnp.dtype(config.dtype)
     if is_conv:
         return (
-            ConvGenerator(shape, config.latent_dim, num_classes, g_dims),
-            ConvDiscriminator(shape, num_classes, d_dims),
+            ConvGenerator(shape, config.latent_dim, num_classes, g_dims, dtype),
+            ConvDiscriminator(shape, num_classes, d_dims, dtype),
         )
     return (
-        Generator(shape, config.latent_dim, num_classes, g_dims),
-        Discriminator(shape, num_classes, d_dims),
+        Generator(shape, config.latent_dim, num_classes, g_dims, dtype),
+        Discriminator(shape, num_classes, d_dims, dtype=dtype),
     )
 
 

@@ -4,6 +4,7 @@ import dataclasses
 from functools import partial
 from typing import Literal
 
+import jax.numpy as jnp
 import optax
 
 from jaxgen.errors import InputError, require_not_negative, require_positive
@@ -29,6 +30,8 @@ class Config:
     """Size of the latent space; None: 128 (conv), 32 (mlp)."""
     activation: Literal["relu", "tanh"] = "relu"
     """Activation of the MLP's hidden layers."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Type in which the layers compute; parameters, statistics, outputs and losses are float32."""
 
     objective: (
         Literal[
@@ -122,6 +125,7 @@ def make_model(config: Config, facts: Facts) -> ConvVAE | MLPVAE:
     make = {"conv": ConvVAE, "mlp": partial(MLPVAE, activation=config.activation)}[config.model]
     return make(
         image_shape=facts.image_shape,
+        dtype=jnp.dtype(config.dtype),
         num_outputs=objective.num_outputs if isinstance(objective, objectives.Objective) else 1,
         **{name: value for name, value in sizes.items() if value is not None},
     )
