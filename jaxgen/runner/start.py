@@ -52,22 +52,21 @@ def start_training(setup: Setup, run_dir: Path, screen: Console) -> Training:
     """
     keys = run_keys(setup, setup.layout.members)
     train_chunk = loop.trainer(setup.task.learner.step, setup.layout)
-    like = jax.eval_shape(lambda: initial_state(setup))
-    if notice := check_fits(train_chunk, like, setup, keys.step):
-        screen.print(notice)
-    start = starting_position(setup, run_dir, screen)
-    return Training(keys, train_chunk, make_evaluator(setup, keys), start)
-
-
-def starting_position(setup: Setup, run_dir: Path, screen: Console) -> Position:
-    """Restore the latest state of the run to resume, or create the state of a new run.
-
-    Raises InputError if the run cannot be resumed, or is finished.
-    """
     weights = initial_weights(setup)
     if weights is not None and weights.notice:
         screen.print(weights.notice)
-    state = initial_state(setup, None if weights is None else weights.networks)
+    initial = initial_state(setup, None if weights is None else weights.networks)
+    if notice := check_fits(train_chunk, initial.shapes, setup, keys.step):
+        screen.print(notice)
+    start = starting_position(setup, run_dir, initial.create(), screen)
+    return Training(keys, train_chunk, make_evaluator(setup, keys), start)
+
+
+def starting_position(setup: Setup, run_dir: Path, state: PyTree, screen: Console) -> Position:
+    """Restore the latest state of the run to resume; a new run starts at `state`.
+
+    Raises InputError if the run cannot be resumed, or is finished.
+    """
     path = directory.checkpoints_path(run_dir)
     if setup.options.output.resume is None:
         return Position(state)

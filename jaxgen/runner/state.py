@@ -1,6 +1,7 @@
 """The keys and the initial state of a run, or of each member of a population."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -20,8 +21,15 @@ def run_keys(setup: Setup, sharding: NamedSharding | None = None) -> RunKeys:
     return keys(_seeds(setup))
 
 
-def initial_state(setup: Setup, networks: dict[str, PyTree] | None = None) -> PyTree:
-    """Create the state before the first update; all members start at `networks` if given."""
+class InitialState(NamedTuple):
+    """The state before the first update, which is not created before its size is known."""
+
+    shapes: PyTree[jax.ShapeDtypeStruct]
+    create: Callable[[], PyTree]
+
+
+def initial_state(setup: Setup, networks: dict[str, PyTree] | None = None) -> InitialState:
+    """Trace the state before the first update; all members start at `networks` if given."""
 
     def init(seed: Array, hypers: Any, networks: dict[str, PyTree] | None) -> PyTree:
         state = setup.task.learner.init(_keys(seed).init, hypers)
@@ -31,8 +39,18 @@ def initial_state(setup: Setup, networks: dict[str, PyTree] | None = None) -> Py
 
     layout = setup.layout
     hypers = _stack(setup, [setup.recipe.hypers(m.config) for m in members(setup.options)])
+    arguments = (_seeds(setup), hypers, networks)
     lifted = jax.jit(layout.lift(init, (0, 0, None)), out_shardings=layout.members)
-    return lifted(_seeds(setup), hypers, networks)
+    lowered = lifted.lower(*arguments)
+    return InitialState(lowered.out_info, lambda: lowered.compile(_compiler_options())(*arguments))
+
+
+def _compiler_options() -> dict[str, str | bool]:
+    """Optimize less on a CPU: a program that runs once takes a third of the time to compile.
+
+    The initial values are bit-identical.
+    """
+    return {"xla_backend_optimization_level": "1"} if jax.default_backend() == "cpu" else {}
 
 
 def initial_weights(setup: Setup) -> Weights | None:

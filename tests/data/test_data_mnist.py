@@ -1,3 +1,5 @@
+import gzip
+import hashlib
 import shutil
 import socket
 import sys
@@ -35,7 +37,7 @@ def test_prepared_set_is_the_stock_builders_to_tfds(tmp_path, originals):
 
 def test_all_three_sets_have_a_builder_with_known_originals(tmp_path):
     for name in mnist.BUILDERS:
-        builder = mnist._builder(name, tmp_path)
+        builder = mnist._builder(name, tmp_path, None)
         assert (builder.name, str(builder.version)) == (name, "3.0.1")
         expected = {builder.URL + p + f for p in PREFIXES.values() for f in (IMAGES, LABELS)}
         assert set(builder.url_infos) == expected
@@ -100,6 +102,22 @@ def test_damaged_original_is_named_with_its_checksum(damage, tmp_path, originals
         load("mnist", "train", data_dir=tmp_path, manual_dir=originals.folder)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "mnist").exists()
+
+
+def test_originals_that_were_compressed_again_are_recognized(tmp_path, originals, monkeypatch):
+    """Like those of Debian's package, whose gzip headers have no names and other times."""
+    expected = load("mnist", "test", data_dir=tmp_path / "theirs", manual_dir=originals.folder)
+    digests = {}
+    for path in originals.folder.iterdir():
+        content = gzip.decompress(path.read_bytes())
+        digests[path.name.partition("-idx")[0]] = hashlib.sha256(content).hexdigest()
+        path.write_bytes(gzip.compress(content, 1, mtime=1))
+    with pytest.raises(InputError, match="is damaged or belongs to another set"):
+        load("mnist", "test", data_dir=tmp_path / "ours", manual_dir=originals.folder)
+    monkeypatch.setitem(mnist.CONTENTS, "mnist", digests)
+    found = load("mnist", "test", data_dir=tmp_path / "ours", manual_dir=originals.folder)
+    np.testing.assert_array_equal(found.image, expected.image)
+    np.testing.assert_array_equal(found.label, expected.label)
 
 
 def test_missing_original_is_named(tmp_path, originals):

@@ -2,7 +2,6 @@
 
 import re
 
-import jax
 import pytest
 from rich.console import Console
 
@@ -31,7 +30,7 @@ def check(*args):
     setup = prepare(vae.RECIPE, parsed, Console(quiet=True))
     keys = run_keys(setup, setup.layout.members)
     train = loop.trainer(setup.task.learner.step, setup.layout)
-    state = jax.eval_shape(lambda: initial_state(setup))
+    state = initial_state(setup).shapes
     return check_fits(train, state, setup, keys.step)
 
 
