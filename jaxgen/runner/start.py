@@ -98,6 +98,7 @@ def create_directory(setup: Setup, run_dir: Path, start: Position, screen: Conso
     """Create a new run's directory, or bring that of a resumed run to its position."""
     screen.print(f"run directory: {run_dir}")
     output = setup.options.output
+    num_updates = loop.num_updates(start.state)  # on all hosts, which may share the members
     if hosts.is_writer():
         if output.resume is None:
             directory.create(run_dir, overwrite=output.overwrite)
@@ -105,7 +106,7 @@ def create_directory(setup: Setup, run_dir: Path, start: Position, screen: Conso
             environment.read_starts(run_dir)  # which may refuse, before anything is changed
         recorded.write(run_dir, setup.recipe, setup.options, setup.facts)
         directory.result_path(run_dir).unlink(missing_ok=True)  # it marks a finished run
-        records.reset_metrics(run_dir, loop.num_updates(start.state), start.saved.lines)
+        records.reset_metrics(run_dir, num_updates, start.saved.lines)
         environment.record_start(
             run_dir,
             convolution=default_implementation(),

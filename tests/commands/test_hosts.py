@@ -58,6 +58,20 @@ def test_two_hosts_train_what_one_trains_and_one_continues(tmp_path):
 
 
 @pytest.mark.slow
+def test_two_hosts_share_the_members_of_a_population(tmp_path):
+    options = [*TINY_VAE, "--epochs", "1", "--num-seeds", "4", "--draw-members", "2"]
+    run_on_two_hosts(VAE, *options, "--run-dir", "run", cwd=tmp_path)
+    start("vae", *options, "--run-dir", tmp_path / "single")
+    there, here = (records.read_metrics(tmp_path / name)[-1] for name in ("run", "single"))
+    assert there[SCORE] == pytest.approx(here[SCORE], rel=1e-4)
+    assert there["best_member"] == here["best_member"]
+    drawn = directory.drawn_members(tmp_path / "run")
+    assert drawn == directory.drawn_members(tmp_path / "single")
+    assert {0, 3, here["best_member"]} <= set(drawn)
+    succeed(VAE, "--resume", "run", "--epochs", "2", cwd=tmp_path)
+
+
+@pytest.mark.slow
 def test_two_hosts_train_a_gan_and_take_over_from_one(tmp_path):
     options = ["--epochs", "1", "--batch-devices", "4", "--run-dir", "run", "--report"]
     run_on_two_hosts(CGAN, *SMALL, *options, cwd=tmp_path)
