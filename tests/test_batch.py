@@ -80,7 +80,7 @@ def test_images_of_another_shape_and_the_line_that_converts_them(image, wanted):
         (np.full((2, 4, 4, 1), "a"), "but are <U1"),
         (np.full((2, 4, 4, 1), None), "but are object"),
         (np.zeros((2, 4, 4, 1), complex), "but are complex128"),
-        ([np.zeros((4, 4), np.uint8), np.zeros((4, 3), np.uint8)], "images are not all of one sha"),
+        ([np.zeros((4, 4), np.uint8), np.zeros((4, 3), np.uint8)], "images have different shapes"),
     ],
 )
 def test_images_that_no_line_converts(image, message):

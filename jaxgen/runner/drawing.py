@@ -28,6 +28,16 @@ def choose_members(setup: Setup, record: Record, *, is_last: bool) -> list[int]:
     return chosen.astype(int).tolist()
 
 
+def make_directories(setup: Setup, run_dir: Path) -> None:
+    """Create the directories of the pictures that are drawn after each epoch."""
+    places, num_members = [run_dir], setup.layout.num_members
+    if num_members is not None:
+        chosen = spread_out(num_members, setup.options.output.draw_members)
+        places = [directory.member_path(run_dir, member) for member in chosen.tolist()]
+    for place in places:
+        directory.samples_path(place, 0).parent.mkdir(parents=True, exist_ok=True)
+
+
 def draw_epoch(
     setup: Setup,
     run_dir: Path,

@@ -11,6 +11,7 @@ from jaxgen.errors import InputError
 from jaxgen.runner import hosts, recorded, saved
 from jaxgen.runner.after_epoch import AfterEpoch, make_after_epoch
 from jaxgen.runner.check_fits import check_fits
+from jaxgen.runner.drawing import make_directories
 from jaxgen.runner.notices import notices
 from jaxgen.runner.options import OutputOptions
 from jaxgen.runner.saved import Saved
@@ -105,6 +106,7 @@ def create_directory(setup: Setup, run_dir: Path, start: Position, screen: Conso
         elif directory.environment_path(run_dir).exists():
             environment.read_starts(run_dir)  # which may refuse, before anything is changed
         recorded.write(run_dir, setup.recipe, setup.options, setup.facts)
+        make_directories(setup, run_dir)
         directory.result_path(run_dir).unlink(missing_ok=True)  # it marks a finished run
         records.reset_metrics(run_dir, num_updates, start.saved.lines)
         environment.record_start(

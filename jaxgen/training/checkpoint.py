@@ -281,7 +281,7 @@ def _saved_kinds(path: Path) -> dict[str, str]:
         for entry in tree["tree_metadata"].values()
         if not entry["value_metadata"]["skip_deserialize"]
     ]
-    files = {"driver": "ocdbt", "base": {"driver": "file", "path": f"{path}/"}}
+    files = {"driver": "ocdbt", "base": {"driver": "file", "path": f"{path.resolve()}/"}}
     driver = "zarr3" if tree["use_zarr3"] else "zarr"
     arrays = [
         ts.open({"driver": driver, "kvstore": files | {"path": ".".join(keys) + "/"}})

@@ -27,7 +27,7 @@ from running import (
 from experiments.faults import subjects
 from experiments.faults.kills import survive
 from experiments.faults.subjects import SINGLE
-from jaxgen.runner import outcome
+from jaxgen.runner import pace
 from jaxgen.runner.progress import Reporter
 from jaxgen.runs import directory, records
 
@@ -166,7 +166,7 @@ def test_an_end_that_was_interrupted_is_repeated(whole, copy):
 
 
 def test_short_epochs_are_saved_together_with_all_their_lines(whole, tmp_path, monkeypatch):
-    monkeypatch.setattr(outcome, "SECONDS_BETWEEN_SAVES", 60)
+    monkeypatch.setattr(pace, "SECONDS_BETWEEN_EPOCHS", 60)
     start("vae", *IN_CHUNKS, "--save-every", 1, "--run-dir", tmp_path / "run")
     (manifest,) = directory.checkpoints_path(tmp_path / "run").glob("*.json")
     assert len(json.loads(manifest.read_text())["extra"]["lines"]) == 3
