@@ -156,9 +156,10 @@ def test_evaluation_draws_noise_of_its_own_for_each_batch():
     assert_allclose(result["noise"], jnp.concatenate(draws)[:SIZE].mean(), rtol=1e-5)
 
 
-def test_kernels_of_a_single_run_are_concurrent_on_a_gpu_only(monkeypatch):
-    assert loop.compiler_options(layout()) == {}
+def test_kernels_of_a_single_run_are_concurrent_on_a_gpu(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     option = {"xla_gpu_command_buffer_scheduling_mode": "CONCURRENT"}
     assert loop.compiler_options(layout()) == option
     assert loop.compiler_options(layout(2, "vmap")) == {}
+    monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
+    assert loop.compiler_options(layout()) == {}
