@@ -5,6 +5,7 @@ Modules are traced with abstract arrays, so that a mistake shows before any trai
 
 import inspect
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -44,10 +45,18 @@ def check_members(module: object, protocol: type) -> None:
                 )
 
 
-def output_shape(name: str, function: Callable[..., PyTree], *inputs: PyTree) -> PyTree:
+class Traced(NamedTuple):
+    """A network in evaluation, as it was traced."""
+
+    output: PyTree[jax.ShapeDtypeStruct]
+    jaxpr: Jaxpr
+
+
+def trace(name: str, function: Callable[..., PyTree], *inputs: PyTree) -> Traced:
     """Trace a network in evaluation. Raises InputError if it draws random numbers there."""
     try:
-        return jax.eval_shape(function, *inputs)
+        jaxpr, output = jax.make_jaxpr(function, return_shape=True)(*inputs)
+        return Traced(output, jaxpr.jaxpr)
     except InvalidRngError as error:
         raise InputError(
             f"{name} draws random numbers although train=False "
@@ -67,9 +76,8 @@ def check_updates(name: str, before: Mapping[str, PyTree], after: Mapping[str, P
             )
 
 
-def final_activation(function: Callable[..., PyTree], *inputs: PyTree) -> str:
+def final_activation(jaxpr: Jaxpr) -> str:
     """Name the activation that computes the output: tanh, sigmoid, or an empty string."""
-    jaxpr = jax.make_jaxpr(function)(*inputs).jaxpr
     return ACTIVATIONS.get(_last_primitive(jaxpr, jaxpr.outvars[0]), "")
 
 

@@ -9,7 +9,7 @@ from jaxtyping import PyTree
 
 from jaxgen.errors import InputError, require_positive
 from jaxgen.gan.models import DiscriminatorNetwork, GeneratorNetwork
-from jaxgen.networks import check_members, check_updates, final_activation, output_shape
+from jaxgen.networks import check_members, check_updates, final_activation, trace
 
 NUM_IMAGES = 2  # of the traced batch
 
@@ -31,14 +31,14 @@ def check_networks(
     name = type(generator).__name__
     evaluate = partial(generator.apply, train=False)
     variables = _init(generator, noise, labels)
-    images = output_shape(name, evaluate, variables, noise, labels)
+    images, jaxpr = trace(name, evaluate, variables, noise, labels)
     wanted = (NUM_IMAGES, *generator.image_shape)
     if images.shape != wanted:
         raise InputError(
             f"{name} returns shape {images.shape} for {NUM_IMAGES} images, and its image_shape "
             f"demands {wanted}."
         )
-    if final_activation(evaluate, variables, noise, labels) == "sigmoid":
+    if final_activation(jaxpr) == "sigmoid":
         raise InputError(f"{name} ends with a sigmoid, and images are in [-1, 1]: use nn.tanh.")
     _check_training(name, generator, variables, noise, labels)
     if samples_in_training and _draws_random_numbers(generator, variables, noise, labels):
@@ -50,13 +50,13 @@ def check_networks(
     name = type(discriminator).__name__
     evaluate = partial(discriminator.apply, train=False)
     variables = _init(discriminator, images, labels)
-    logits = output_shape(name, evaluate, variables, images, labels)
+    logits, jaxpr = trace(name, evaluate, variables, images, labels)
     if logits.shape != (NUM_IMAGES,):
         raise InputError(
             f"{name} returns shape {logits.shape} for {NUM_IMAGES} images, and must return a logit "
             f"for each, of shape ({NUM_IMAGES},)."
         )
-    if activation := final_activation(evaluate, variables, images, labels):
+    if activation := final_activation(jaxpr):
         raise InputError(
             f"{name} ends with a {activation}, and the losses take logits: return the values "
             "before it."

@@ -1,6 +1,7 @@
 """The keys and the initial state of a run, or of each member of a population."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
@@ -29,7 +30,10 @@ class InitialState(NamedTuple):
 
 
 def initial_state(setup: Setup, networks: dict[str, PyTree] | None = None) -> InitialState:
-    """Trace the state before the first update; all members start at `networks` if given."""
+    """Trace the state before the first update; all members start at `networks` if given.
+
+    Its program compiles in the background, while the caller traces others.
+    """
 
     def init(seed: Array, hypers: Any, networks: dict[str, PyTree] | None) -> PyTree:
         state = setup.task.learner.init(_keys(seed).init, hypers)
@@ -42,7 +46,10 @@ def initial_state(setup: Setup, networks: dict[str, PyTree] | None = None) -> In
     arguments = (_seeds(setup), hypers, networks)
     lifted = jax.jit(layout.lift(init, (0, 0, None)), out_shardings=layout.members)
     lowered = lifted.lower(*arguments)
-    return InitialState(lowered.out_info, lambda: lowered.compile(_compiler_options())(*arguments))
+    background = ThreadPoolExecutor(1)
+    compiled = background.submit(lowered.compile, _compiler_options())
+    background.shutdown(wait=False)
+    return InitialState(lowered.out_info, lambda: compiled.result()(*arguments))
 
 
 def _compiler_options() -> dict[str, str | bool]:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxgen.errors import InputError, require_positive
-from jaxgen.networks import check_members, check_updates, final_activation, output_shape
+from jaxgen.networks import check_members, check_updates, final_activation, trace
 from jaxgen.vae.models import EncoderDecoder, forward
 
 NUM_IMAGES = 2  # of the traced batch
@@ -25,16 +25,16 @@ def check_model(model: EncoderDecoder, num_outputs: int) -> None:
 
     encode = partial(model.apply, train=False, method="encode")
     variables = jax.eval_shape(partial(model.init, train=False, method="encode"), key, x)
-    moments = output_shape(f"{name}.encode", encode, variables, x)
+    moments, _ = trace(f"{name}.encode", encode, variables, x)
     shapes = [moment.shape for moment in jax.tree.leaves(moments)]
     if shapes != [z.shape] * 2:
         raise InputError(
             f"{name}.encode returns {_listed(shapes)} for {NUM_IMAGES} images, and must return "
             f"mean and log-variance of shape {z.shape}: latent_dim is {model.latent_dim}."
         )
+    variables = jax.eval_shape(partial(model.init, train=False, method=forward), key, x, key)
     decode = partial(model.apply, train=False, method="decode")
-    variables = jax.eval_shape(partial(model.init, train=False, method="decode"), key, z)
-    output = output_shape(f"{name}.decode", decode, variables, z)
+    output, jaxpr = trace(f"{name}.decode", decode, variables, z)
     height, width, channels = model.image_shape
     wanted = (NUM_IMAGES, height, width, channels * num_outputs)
     if output.shape != wanted:
@@ -42,12 +42,11 @@ def check_model(model: EncoderDecoder, num_outputs: int) -> None:
             f"{name}.decode returns shape {output.shape} for {NUM_IMAGES} latents, and the "
             f"objective needs {wanted}: {num_outputs} output(s) for each of {channels} channel(s)."
         )
-    if activation := final_activation(decode, variables, z):
+    if activation := final_activation(jaxpr):
         raise InputError(
             f"{name}.decode ends with a {activation}, and the objective applies its own: return "
             "the values before it."
         )
-    variables = jax.eval_shape(partial(model.init, train=False, method=forward), key, x, key)
     collections = [collection for collection in variables if collection != "params"]
     step = partial(model.apply, train=True, mutable=collections, rngs=key, method=forward)
     check_updates(name, variables, jax.eval_shape(step, variables, x, key)[1])

@@ -8,12 +8,14 @@ import pytest
 from running import AS_USERS_DO, succeed
 
 SCRIPT = [sys.executable, str(Path(__file__).parent / "many_runs.py")]
-SETTLED = 5  # reports, of twenty, until everything is loaded
+SETTLED = 10  # reports, of twenty, until everything is loaded and the heap has its pieces
+# By default, glibc keeps what each thread frees apart from what other threads need.
+ONE_HEAP = {"MALLOC_ARENA_MAX": "1"}
 
 
 def reports(tmp_path, kind, number):
     """What the process reports after its first reports, and prints them."""
-    output = succeed(SCRIPT, kind, number, tmp_path, cwd=tmp_path, **AS_USERS_DO)
+    output = succeed(SCRIPT, kind, number, tmp_path, cwd=tmp_path, **AS_USERS_DO, **ONE_HEAP)
     found = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
     print(*found, sep="\n")
     return found[SETTLED:]

@@ -52,7 +52,7 @@ def test_the_speedup_is_over_the_fastest_pytorch(tmp_path):
             "50.0 (49.0 to 51.0)",
             "40.0",
             "75.0 (torch.compile, tuned)",
-            "**1.50**",
+            "**1.50** (3.00)",
             "120",
             "2500",
             "60%",
@@ -67,7 +67,7 @@ def test_what_was_not_measured_is_left_empty(tmp_path):
     )
     eager, neither = rows(tmp_path)
     assert eager[1] == "2 CPU cores"
-    assert eager[3:9] == ["", "120 (PyTorch eager)", "**2.40**", "120", "", ""]
+    assert eager[3:9] == ["", "120 (PyTorch eager)", "**2.40** (4.80)", "120", "", ""]
     assert neither[3:9] == ["", "", "", "", "", ""]
 
 
