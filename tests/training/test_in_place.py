@@ -3,6 +3,7 @@
 import re
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -46,10 +47,12 @@ def test_no_parameter_is_copied(name):
     learner, hypers = LEARNERS[name]
     keys = loop.split_run_key(jax.random.key(0))
     state = jax.eval_shape(learner.init, keys.init, hypers)
-    data = Batch(np.zeros((20, *SHAPE), np.uint8), np.zeros(20, np.int32))
+    data = Batch(jnp.zeros((20, *SHAPE), jnp.uint8), jnp.zeros(20, jnp.int32))
     rows = np.zeros((2, 8), np.int32)
     program = loop.trainer(learner.step).lower(state, data, rows, keys.step, np.int32(0)).compile()
-    loop_bodies, _ = program.as_text().split("\nENTRY")  # which is left to copy its arguments
+    text = program.as_text()
+    assert text is not None
+    loop_bodies, _ = text.split("\nENTRY")  # which is left to copy its arguments
     copied = re.findall(r"= f32\[([\d,]+)\]\S* copy\(", loop_bodies)
     shapes = {",".join(map(str, leaf.shape)) for leaf in jax.tree.leaves(state) if leaf.ndim > 1}
     assert len(shapes) > 4
