@@ -8,8 +8,8 @@ import pytest
 from running import AS_USERS_DO, succeed
 
 SCRIPT = [sys.executable, str(Path(__file__).parent / "many_runs.py")]
-SETTLED = 10  # reports, of twenty, until everything is loaded and the heap has its pieces
-# By default, glibc keeps what each thread frees apart from what other threads need.
+SETTLED = 5  # reports, of twenty, until everything is loaded
+# By default, memory that one thread frees is in an arena that other threads do not use.
 ONE_HEAP = {"MALLOC_ARENA_MAX": "1"}
 
 

@@ -82,6 +82,23 @@ def test_abstract_arrays_are_enough_to_restore(tmp_path):
     chex.assert_trees_all_equal(checkpoint.restore(tmp_path, 3, like), toy(3))
 
 
+def test_arrays_of_any_type_and_of_zeros_are_restored(tmp_path):
+    state = {
+        "step": jnp.int32(3),
+        "zeros": jnp.zeros((2, 3)),
+        "half": jnp.full(5, 1.5, jnp.bfloat16),
+        "mask": jnp.array([True, False]),
+        "nan": jnp.array([jnp.nan, -0.0, jnp.inf]),
+    }
+    with checkpoint.open_checkpointer() as checkpointer:
+        checkpoint.save(checkpointer, tmp_path, 3, state)
+        checkpoint.commit(checkpointer, tmp_path, 3, 0.0, "min")
+    restored = checkpoint.restore(tmp_path, 3, state)
+    chex.assert_trees_all_equal_shapes_and_dtypes(restored, state)
+    for name, array in state.items():
+        assert np.asarray(restored[name]).tobytes() == np.asarray(array).tobytes(), name
+
+
 @pytest.mark.parametrize(("mode", "best"), [("min", 20), ("max", 10)])
 def test_a_checkpoint_is_found_by_name_or_step(tmp_path, mode, best):
     save_all(tmp_path, SCORES, mode)
