@@ -13,6 +13,7 @@ from jaxgen.errors import InputError
 from jaxgen.runner.setup import Setup
 from jaxgen.runner.sweep import members
 from jaxgen.runner.weights import Weights, load_weights
+from jaxgen.training import compilation
 from jaxgen.training.loop import RunKeys, split_run_key
 
 
@@ -47,17 +48,9 @@ def initial_state(setup: Setup, networks: dict[str, PyTree] | None = None) -> In
     lifted = jax.jit(layout.lift(init, (0, 0, None)), out_shardings=layout.members)
     lowered = lifted.lower(*arguments)
     background = ThreadPoolExecutor(1)
-    compiled = background.submit(lowered.compile, _compiler_options())
+    compiled = background.submit(lowered.compile, compilation.initialization_options())
     background.shutdown(wait=False)
     return InitialState(lowered.out_info, lambda: compiled.result()(*arguments))
-
-
-def _compiler_options() -> dict[str, str | bool]:
-    """Optimize less on a CPU: a program that runs once takes a third of the time to compile.
-
-    The initial values are bit-identical.
-    """
-    return {"xla_backend_optimization_level": "1"} if jax.default_backend() == "cpu" else {}
 
 
 def initial_weights(setup: Setup) -> Weights | None:

@@ -19,7 +19,7 @@ from jaxtyping import Array, Bool, Int, Key, PyTree
 
 from jaxgen.batch import check_batch
 from jaxgen.errors import InputError
-from jaxgen.training import sharding
+from jaxgen.training import compilation, sharding
 from jaxgen.training.population import freeze_if_not_finite
 from jaxgen.training.sharding import Layout
 from jaxgen.types import Batch, HypersT, Learner, Metrics, State, StateT
@@ -148,21 +148,6 @@ def run(
     return lax.scan(epoch, learner.init(keys.init, hypers), jnp.arange(num_epochs))
 
 
-def compiler_options(layout: Layout) -> dict[str, str | bool]:
-    """Return the options with which XLA compiles a training program.
-
-    On a GPU, independent kernels of a single run execute concurrently, since each of them occupies
-    a small part of the GPU. The kernels of a population occupy all of it, and would need more
-    temporary memory if they were concurrent. On a CPU, fewer arrays are copied in each step.
-    """
-    match jax.default_backend():
-        case "gpu" if layout.num_members is None:
-            return {"xla_gpu_command_buffer_scheduling_mode": "CONCURRENT"}
-        case "cpu":
-            return {"xla_cpu_copy_insertion_use_region_analysis": True}
-    return {}
-
-
 def trainer(step: Step[StateT], layout: Layout | None = None) -> Trainer:
     """Return a jitted `train_chunk` for a single run or a population, for use with `fit`.
 
@@ -176,7 +161,7 @@ def trainer(step: Step[StateT], layout: Layout | None = None) -> Trainer:
         donate_argnums=0,
         in_shardings=(members, shared, rows, members, shared),
         out_shardings=(members, shared),
-        compiler_options=compiler_options(layout),
+        compiler_options=compilation.training_options(layout),
     )
 
 

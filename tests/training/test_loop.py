@@ -12,7 +12,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from jaxgen.errors import InputError
-from jaxgen.training import loop
+from jaxgen.training import compilation, loop
 from jaxgen.training.sharding import layout
 from jaxgen.types import Batch, Learner, create_train_state, traced_learning_rate
 
@@ -159,7 +159,7 @@ def test_evaluation_draws_noise_of_its_own_for_each_batch():
 def test_kernels_of_a_single_run_are_concurrent_on_a_gpu(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     option = {"xla_gpu_command_buffer_scheduling_mode": "CONCURRENT"}
-    assert loop.compiler_options(layout()) == option
-    assert loop.compiler_options(layout(2, "vmap")) == {}
+    assert compilation.training_options(layout()) == option
+    assert compilation.training_options(layout(2, "vmap")) == {}
     monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
-    assert loop.compiler_options(layout()) == {}
+    assert compilation.training_options(layout()) == {}
