@@ -90,7 +90,7 @@ def _benchmark_row(record: dict[str, Any], device: str) -> str:
         f"({three_digits(ours['min'])} to {three_digits(ours['max'])})",
         bfloat16,
         "" if fastest is None else f"{theirs} ({fastest})",
-        "" if fastest is None else f"**{ratio:.2f}** ({ratio / floor_share:.2f})",
+        "" if fastest is None else f"**{ratio:.2f}** ({three_digits(ratio / floor_share)})",
         eager,
         flax,
         products,

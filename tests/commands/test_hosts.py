@@ -73,20 +73,20 @@ def test_two_hosts_share_the_members_of_a_population(tmp_path):
 
 @pytest.mark.slow
 def test_two_hosts_train_a_gan_and_take_over_from_one(tmp_path):
-    slow = [*SMALL, "--learning-rate", "2e-5"]  # a GAN amplifies differences in rounding
+    settings = [*SMALL, "--learning-rate", "2e-5"]  # a GAN amplifies differences in rounding
     options = ["--epochs", "1", "--batch-devices", "4", "--run-dir", "run", "--report"]
-    run_on_two_hosts(CGAN, *slow, *options, cwd=tmp_path)
+    run_on_two_hosts(CGAN, *settings, *options, cwd=tmp_path)
     text = directory.report_path(tmp_path / "run").read_text()
     assert "Interpolation between classes" in text
     assert "Missing from this report" not in text
     succeed(CGAN, "--resume", "run", "--epochs", "2", cwd=tmp_path)
     run_on_two_hosts(CGAN, "--resume", "run", "--epochs", "3", "--batch-devices", "4", cwd=tmp_path)
-    succeed(CGAN, *slow, "--epochs", "3", "--run-dir", "single", cwd=tmp_path)
+    succeed(CGAN, *settings, "--epochs", "3", "--run-dir", "single", cwd=tmp_path)
     there, here = (records.read_metrics(tmp_path / name) for name in ("run", "single"))
     assert [line["step"] for line in there] == [10, 20, 30]
     for loss in ("train/generator_loss", "train/discriminator_loss", "test/d_real"):
         for one, other in zip(there, here, strict=True):
-            assert one[loss] == pytest.approx(other[loss], rel=1e-3)
+            assert one[loss] == pytest.approx(other[loss], rel=1e-4)
 
 
 def wait_for_line(run_dir, epoch):
@@ -129,7 +129,7 @@ def test_if_one_of_two_hosts_dies_the_other_exits_and_the_run_goes_on(tmp_path, 
     there, here = (records.read_metrics(path) for path in (run_dir, tmp_path / "single"))
     assert [line["epoch"] for line in there] == list(range(1, 13))
     for one, other in zip(there, here, strict=True):
-        assert one[SCORE] == pytest.approx(other[SCORE], rel=1e-3)
+        assert one[SCORE] == pytest.approx(other[SCORE], rel=1e-4)
     succeed(JAXGEN, "verify", "run", cwd=tmp_path)
 
 

@@ -41,6 +41,7 @@ def optimized():
     jax.config.update("jax_disable_most_optimizations", True)
 
 
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="about the compiler for CPUs")
 @pytest.mark.usefixtures("optimized")
 @pytest.mark.parametrize("name", LEARNERS)
 def test_no_parameter_is_copied(name):
@@ -56,4 +57,4 @@ def test_no_parameter_is_copied(name):
     copied = re.findall(r"= f32\[([\d,]+)\]\S* copy\(", loop_bodies)
     shapes = {",".join(map(str, leaf.shape)) for leaf in jax.tree.leaves(state) if leaf.ndim > 1}
     assert len(shapes) > 4
-    assert not shapes & set(copied) - GRADIENTS
+    assert not shapes.intersection(copied) - GRADIENTS
