@@ -2,7 +2,6 @@
 
 import contextlib
 import re
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -10,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from our_side import entries_of, from_torch, model_for, to_numpy, variables_like
+from weight_files import assert_same, pytorchs_state_dict
 
 from jaxgen.errors import InputError
 from jaxgen.gan import torch_names as gan_names
 from jaxgen.gan.models import Discriminator, Generator
 from jaxgen.interop import torch as interop
-from jaxgen.interop.torch import split_networks
 from jaxgen.vae import torch_names as vae_names
 from jaxgen.vae.models import MLPVAE, ConvVAE
 
@@ -31,24 +30,6 @@ FAMILIES = {
     "generator": gan_names,
     "discriminator": gan_names,
 }
-
-
-def pytorchs_state_dict(network):
-    """The names and shapes of the course's PyTorch class, in float32."""
-    with np.load(Path(__file__).parent / "golden.npz") as golden:
-        start = f"{network}/state/"
-        return {
-            name.removeprefix(start): golden[name].astype(np.float32)
-            for name in golden
-            if name.startswith(start) and not name.endswith("num_batches_tracked")
-        }
-
-
-def assert_same(one, other):
-    assert one.keys() == other.keys()
-    for name, array in one.items():
-        np.testing.assert_array_equal(other[name], array)
-        assert other[name].dtype == array.dtype
 
 
 @pytest.mark.parametrize("network", MODELS)
@@ -268,39 +249,3 @@ def test_channels_of_the_data_set_are_named_as_the_reason(model):
 def test_channels_are_not_blamed_for_other_differences(other):
     with pytest.raises(InputError, match="wrong shape"):
         from_torch(other, pytorchs_state_dict("conv"))
-
-
-NETWORKS = ("generator", "discriminator", "ema")
-
-
-def test_a_file_is_split_into_its_networks():
-    generator, discriminator = map(pytorchs_state_dict, NETWORKS[:2])
-    arrays = {f"generator.{name}": x for name, x in generator.items()}
-    arrays |= {f"discriminator.{name}": x for name, x in discriminator.items()}
-    arrays["loss"] = np.zeros(2)
-    for prefix in ("", "_orig_mod.module."):
-        split = split_networks({prefix + name: x for name, x in arrays.items()}, NETWORKS)
-        assert split.keys() == {"generator", "discriminator"}
-        assert_same(split["generator"], generator)
-        assert_same(split["discriminator"], discriminator)
-    assert split_networks(generator, NETWORKS) == {}
-
-
-def test_names_of_networks_are_whole_words_and_the_first_counts():
-    values = dict(zip("abcd", np.arange(4.0), strict=True))
-    names = {
-        "ema_generator.weight": values["a"],
-        "generator_state_dict.ema.weight": values["b"],
-        "x.ema_state_dict.generator.weight": values["c"],
-        "generators.weight": values["d"],
-    }
-    assert split_networks(names, NETWORKS) == {
-        "generator": {"ema.weight": values["b"]},
-        "ema": {"generator.weight": values["c"]},
-    }
-
-
-def test_a_network_that_is_there_twice_is_not_split():
-    names = {"model.generator.weight": np.zeros(2), "old.generator.weight": np.zeros(2)}
-    with pytest.raises(InputError, match=r"more than one generator\.weight: keep one"):
-        split_networks(names, NETWORKS)
