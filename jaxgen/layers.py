@@ -4,6 +4,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.linen.dtypes import promote_dtype
 from flax.typing import Dtype
+from jax import lax
 from jaxtyping import Array, Float
 
 from jaxgen.convolution import (
@@ -13,21 +14,11 @@ from jaxgen.convolution import (
     conv_transpose,
     default_implementation,
 )
-from jaxgen.errors import InputError
 
 
 def at_least_float32(x: Float[Array, "..."]) -> Float[Array, "..."]:
     """Cast lower precisions to float32, since a loss sums over the many values of an output."""
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
-
-
-def require_variance(x: Float[Array, "n ... f"]) -> None:
-    """Raise InputError if `x` has one value per feature, which BatchNorm would normalize to 0."""
-    if x.size == x.shape[-1]:
-        raise InputError(
-            "BatchNorm normalizes by the variance over a batch, and a single image that the "
-            "network has reduced to one pixel has none: choose a --batch-size of at least 2."
-        )
 
 
 class Conv(nn.Module):
@@ -41,6 +32,7 @@ class Conv(nn.Module):
     strides: Pair = (1, 1)
     padding: tuple[Pair, Pair] = ((1, 1), (1, 1))
     use_bias: bool = True
+    freeze_bias: bool = False  # because of a BatchNorm that follows, which cancels it
     dtype: Dtype | None = None
     implementation: Implementation | None = None
 
@@ -49,7 +41,7 @@ class Conv(nn.Module):
         """Correlate `x` with the kernel and add the bias."""
         shape = (*self.kernel_size, x.shape[-1], self.features)
         kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
-        bias = self.param("bias", nn.initializers.zeros, shape[-1:]) if self.use_bias else None
+        bias = _bias(self)
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
         y = conv(
             x, kernel, self.strides, self.padding, self.implementation or default_implementation()
@@ -69,6 +61,7 @@ class ConvTranspose(nn.Module):
     strides: Pair = (2, 2)
     padding: tuple[Pair, Pair] = ((1, 2), (1, 2))
     use_bias: bool = True
+    freeze_bias: bool = False  # because of a BatchNorm that follows, which cancels it
     dtype: Dtype | None = None
     implementation: Implementation | None = None
 
@@ -77,11 +70,16 @@ class ConvTranspose(nn.Module):
         """Multiply every pixel into a window, add the windows up, and add the bias."""
         shape = (*self.kernel_size, self.features, x.shape[-1])
         kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
-        bias = (
-            self.param("bias", nn.initializers.zeros, (self.features,)) if self.use_bias else None
-        )
+        bias = _bias(self)
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
         y = conv_transpose(
             x, kernel, self.strides, self.padding, self.implementation or default_implementation()
         )
         return y if bias is None else y + bias.reshape(1, 1, 1, -1)
+
+
+def _bias(layer: Conv | ConvTranspose) -> Float[Array, "f"] | None:
+    if not layer.use_bias:
+        return None
+    bias = layer.param("bias", nn.initializers.zeros, (layer.features,))
+    return lax.stop_gradient(bias) if layer.freeze_bias else bias

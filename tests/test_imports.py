@@ -18,6 +18,7 @@ LEVELS = [
     {"batch", "networks", "pixels"},
     {"convolution", "torch_layers"},
     {"layers"},
+    {"normalization"},
     {"data", "vae", "gan"},
     {"training"},
     {"evaluation", "interop"},

@@ -16,6 +16,7 @@ from jaxgen.errors import InputError, require_positive
 from jaxgen.gan.models import embed_labels
 from jaxgen.layers import Conv, ConvTranspose, at_least_float32
 from jaxgen.networks import check_image_shape
+from jaxgen.normalization import BatchNorm
 from jaxgen.types import Labels, SymmetricImages
 
 
@@ -65,17 +66,10 @@ class ModulatedBatchNorm(nn.Module):
         self, x: Float[Array, "n h w c"], inputs: Float[Array, "n d"], *, train: bool
     ) -> Float[Array, "n h w c"]:
         """Normalize `x`, and modulate it by linear functions of `inputs`."""
-        norm = nn.BatchNorm(
-            not train,
-            momentum=0.9,
-            epsilon=1e-5,
-            dtype=self.dtype,
-            use_scale=False,
-            use_bias=False,
-        )
+        normalized = BatchNorm(affine=False, dtype=self.dtype)(x, train=train)
         modulation = nn.Dense(2 * x.shape[-1], dtype=self.dtype)(inputs)
         scale, shift = jnp.split(modulation[:, None, None, :], 2, axis=-1)
-        return norm(x) * (1 + scale) + shift
+        return normalized * (1 + scale) + shift
 
 
 class ConvDiscriminator(nn.Module):

@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, PyTree
 from jaxgen.errors import require_positive
 from jaxgen.layers import at_least_float32
 from jaxgen.networks import check_image_shape
+from jaxgen.normalization import BatchNorm
 from jaxgen.types import Labels, SymmetricImages
 
 UNIFORM = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")  # within ±1/sqrt(fan_in)
@@ -116,7 +117,7 @@ class Generator(nn.Module):
         for i, dim in enumerate(self.hidden_dims):
             x = _dense(dim, self.dtype)(x)
             if i > 0:
-                x = nn.BatchNorm(not train, momentum=0.9, epsilon=0.8, dtype=self.dtype)(x)
+                x = BatchNorm(epsilon=0.8, dtype=self.dtype)(x, train=train)
             x = nn.leaky_relu(x, 0.2)
         x = at_least_float32(_dense(math.prod(self.image_shape), self.dtype)(x))
         return nn.tanh(x).reshape(-1, *self.image_shape)

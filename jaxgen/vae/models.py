@@ -17,7 +17,8 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from jaxgen.convolution import Implementation
 from jaxgen.errors import InputError, require_positive
-from jaxgen.layers import Conv, ConvTranspose, at_least_float32, require_variance
+from jaxgen.layers import Conv, ConvTranspose, at_least_float32
+from jaxgen.normalization import BatchNorm, require_variance
 
 
 @runtime_checkable
@@ -123,16 +124,18 @@ class ConvVAE(nn.Module):
         self.map_shape = (height // factor, width // factor, self.hidden_dims[-1])
 
         options = {"dtype": self.dtype, "implementation": self.implementation}
-        self.encoder = [Conv(dim, strides=(2, 2), **options) for dim in self.hidden_dims]
-        self.encoder_norms = [_batch_norm(self.dtype) for _ in self.hidden_dims]
+        self.encoder = [
+            Conv(dim, strides=(2, 2), freeze_bias=True, **options) for dim in self.hidden_dims
+        ]
+        self.encoder_norms = [BatchNorm(dtype=self.dtype) for _ in self.hidden_dims]
         self.fc_mean = nn.Dense(self.latent_dim, dtype=self.dtype)
         self.fc_logvar = nn.Dense(self.latent_dim, dtype=self.dtype)
 
         # The last width is repeated: the final layer doubles the image and keeps its width.
         decoder_dims = (*self.hidden_dims[-2::-1], self.hidden_dims[0])
         self.decoder_input = nn.Dense(math.prod(self.map_shape), dtype=self.dtype)
-        self.decoder = [ConvTranspose(dim, **options) for dim in decoder_dims]
-        self.decoder_norms = [_batch_norm(self.dtype) for _ in decoder_dims]
+        self.decoder = [ConvTranspose(dim, freeze_bias=True, **options) for dim in decoder_dims]
+        self.decoder_norms = [BatchNorm(dtype=self.dtype) for _ in decoder_dims]
         self.final = Conv(channels * self.num_outputs, **options)
 
     def encode(
@@ -143,7 +146,7 @@ class ConvVAE(nn.Module):
             x = conv(x)
             if train:
                 require_variance(x)
-            x = nn.leaky_relu(norm(x, use_running_average=not train))
+            x = nn.leaky_relu(norm(x, train=train))
         x = x.reshape(x.shape[0], -1)
         return at_least_float32(self.fc_mean(x)), at_least_float32(self.fc_logvar(x))
 
@@ -151,7 +154,7 @@ class ConvVAE(nn.Module):
         """Compute the raw outputs of p(x | z) (course, sec. 3.3, without its tanh)."""
         x = self.decoder_input(z).reshape(-1, *self.map_shape)
         for conv, norm in zip(self.decoder, self.decoder_norms, strict=True):
-            x = nn.leaky_relu(norm(conv(x), use_running_average=not train))
+            x = nn.leaky_relu(norm(conv(x), train=train))
         return at_least_float32(self.final(x))
 
     def __call__(
@@ -210,8 +213,3 @@ class MLPVAE(nn.Module):
         for layer in layers:
             x = activate(layer(x))
         return x
-
-
-def _batch_norm(dtype: Dtype | None) -> nn.BatchNorm:
-    """Create a BatchNorm with PyTorch's defaults: its momentum of 0.1 is 0.9 in Flax."""
-    return nn.BatchNorm(momentum=0.9, epsilon=1e-5, dtype=dtype)
