@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-import tensorstore as ts
 from jaxtyping import PyTree
 
 from jaxgen.errors import InputError
+from jaxgen.training import saved_arrays
 from jaxgen.types import CheckpointChoice, Mode
 
 NUM_LATEST = 2
@@ -182,9 +182,9 @@ def restore(directory: Path, step: int, like: PyTree) -> PyTree:
     """
     path = _state_path(directory, step)
     try:
-        arrays = _open_arrays(path)
-        if _kinds(arrays) == _kinds(_by_name(like)):
-            return jax.tree.map_with_path(lambda key, leaf: _read(arrays[_name(key)], leaf), like)
+        arrays = saved_arrays.open_all(path)
+        if saved_arrays.match(arrays, like):
+            return saved_arrays.read(arrays, like)
     except Exception as error:  # of any class, since the files may have any content
         reason = str(error).strip().partition("\n")[0]
         raise InputError(f"{path} cannot be restored ({reason:.300}).") from error
@@ -247,41 +247,3 @@ def _digests(path: Path) -> dict[str, str]:
 
 def _digest_of(manifest: dict[str, object]) -> str:
     return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
-
-
-def _open_arrays(path: Path) -> dict[str, ts.TensorStore]:
-    """Open the arrays of a state by name, without reading them, in the format that Orbax documents.
-
-    Orbax itself would leave 6 kB of memory per array behind, since TensorStore (up to 0.1.86 at
-    least) never frees what is nested in the JSON of a `Spec`, for which Orbax asks.
-    """
-    tree = json.loads((path / "_METADATA").read_text())
-    leaves = [
-        [key["key"] for key in entry["key_metadata"]]
-        for entry in tree["tree_metadata"].values()
-        if not entry["value_metadata"]["skip_deserialize"]
-    ]
-    driver = {"driver": "zarr3" if tree["use_zarr3"] else "zarr", "fill_missing_data_reads": False}
-    files = {"driver": "ocdbt", "base": {"driver": "file", "path": f"{path.resolve()}/"}}
-    opened = [ts.open(driver | {"kvstore": files | {"path": ".".join(k) + "/"}}) for k in leaves]
-    return {"/".join(k): array.result() for k, array in zip(leaves, opened, strict=True)}
-
-
-def _read(array: ts.TensorStore, like: jax.Array | jax.ShapeDtypeStruct) -> jax.Array:
-    """Read this process's part of an array, to one device if `like` has no sharding."""
-    sharding = like.sharding or jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    return jax.make_array_from_callback(
-        like.shape, sharding, lambda index: array[index].read().result()
-    )
-
-
-def _by_name(tree: PyTree) -> dict[str, Any]:
-    return {_name(key): leaf for key, leaf in jax.tree.leaves_with_path(tree)}
-
-
-def _name(key: tuple[Any, ...]) -> str:
-    return jax.tree_util.keystr(key, simple=True, separator="/")
-
-
-def _kinds(leaves: Mapping[str, Any]) -> dict[str, str]:
-    return {name: f"{leaf.shape} {leaf.dtype.name}" for name, leaf in leaves.items()}
