@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from experiments import evaluation_tables
+from experiments.benchmark.step_tables import headline, step_table
 from experiments.benchmark.tables import (
-    benchmark_table,
     describe_device,
     evaluation_table,
     folder_table,
     growth_table,
-    headline,
     population_table,
     saving_table,
     start_table,
@@ -161,7 +160,7 @@ TABLES = {
     "vae": vae_table,
     "cgan": cgan_table,
     "study": study_table,
-    "benchmark": benchmark_table,
+    "benchmark": step_table,
     "speed": headline,
     "population": population_table,
     "stream": stream_table,

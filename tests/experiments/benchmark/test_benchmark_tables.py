@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from experiments.benchmark import tables
+from experiments.benchmark import step_tables, tables
 
 PROCESSOR = {"name": "AMD EPYC 9R14", "family_model_stepping": "25/17/1"}
 STEPS = {
@@ -38,7 +38,7 @@ def write(results, name, *records, **environment):
 
 
 def rows(results):
-    _, _, *rows = tables.benchmark_table(results).splitlines()
+    _, _, *rows = step_tables.step_table(results).splitlines()
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
 
 
@@ -76,7 +76,7 @@ def test_the_headline_is_the_range_over_the_rows_with_a_tuned_pytorch(tmp_path):
     write(tmp_path, "cpu", record(STEPS), slower)
     untuned = record({"jaxgen": 1.0, "PyTorch eager": 50.0})
     write(tmp_path, "gpu", untuned, backend="gpu", device="H100")
-    assert tables.headline(tmp_path) == (
+    assert step_tables.headline(tmp_path) == (
         "Training steps are **1.20 to 1.50 times** as fast as the fastest PyTorch; "
         "the floor is 50% to 60% of a step (2 CPU cores)."
     )
