@@ -130,11 +130,18 @@ class TrainState(train_state.TrainState):
         """Update the parameters, once all gradients are computed.
 
         Without this order, XLA:CPU copies each parameter that the rest of the backward pass reads.
+        Raises InputError if the optimizer fails, such as one that also needs the loss.
         """
         grads = lax.platform_dependent(
             grads, cpu=lax.optimization_barrier, default=lambda grads: grads
         )
-        return super().apply_gradients(grads=grads, **changes)
+        try:
+            return super().apply_gradients(grads=grads, **changes)
+        except TypeError as error:
+            raise InputError(
+                f"The optimizer cannot update parameters from their gradients alone ({error}): "
+                "choose one that can, such as optax.adam."
+            ) from error
 
     def replace_variables(self, variables: Mapping[str, PyTree]) -> "TrainState":
         """Replace the given collections; the others are unchanged."""

@@ -12,6 +12,7 @@ import pytest
 import scipy.stats
 from numpy.testing import assert_allclose
 
+from jaxgen.errors import InputError
 from jaxgen.types import Batch
 from jaxgen.vae import objectives
 from jaxgen.vae.learner import Hypers, vae
@@ -130,6 +131,17 @@ def test_hyperparameters_act_as_they_say():
         weighted["loss"], metrics["reconstruction_nats"] + 4 * metrics["kl_nats"], rtol=1e-5
     )
     assert_allclose(weighted["negative_elbo_nats"], metrics["negative_elbo_nats"], rtol=1e-5)
+
+
+def with_plateau(rate):
+    return optax.chain(optax.sgd(rate), optax.contrib.reduce_on_plateau())
+
+
+@pytest.mark.parametrize("optimizer", [optax.lbfgs, with_plateau])
+def test_an_optimizer_that_needs_the_loss_is_refused(optimizer):
+    learner = vae(MODELS["mlp"], objectives.bernoulli(), optimizer=optimizer)
+    with pytest.raises(InputError, match=r"gradients alone .*'value'.* optax\.adam"):
+        jax.eval_shape(learner.step, init(learner), make_batch(), jax.random.key(0))
 
 
 def test_the_kl_weight_warms_up_along_its_schedule():
