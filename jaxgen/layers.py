@@ -32,7 +32,7 @@ class Conv(nn.Module):
     strides: Pair = (1, 1)
     padding: tuple[Pair, Pair] = ((1, 1), (1, 1))
     use_bias: bool = True
-    freeze_bias: bool = False  # because of a BatchNorm that follows, which cancels it
+    freeze_bias: bool = False  # before a BatchNorm, whose output does not depend on it
     dtype: Dtype | None = None
     implementation: Implementation | None = None
 
@@ -61,7 +61,7 @@ class ConvTranspose(nn.Module):
     strides: Pair = (2, 2)
     padding: tuple[Pair, Pair] = ((1, 2), (1, 2))
     use_bias: bool = True
-    freeze_bias: bool = False  # because of a BatchNorm that follows, which cancels it
+    freeze_bias: bool = False  # before a BatchNorm, whose output does not depend on it
     dtype: Dtype | None = None
     implementation: Implementation | None = None
 

@@ -17,7 +17,10 @@ Arrays = Mapping[str, ts.TensorStore]
 
 
 def open_all(path: Path) -> Arrays:
-    """Open the arrays of the state at `path` by name, without reading their values."""
+    """Open the arrays of the state at `path` by name, without reading their values.
+
+    Values that are missing from the files are an error when they are read, not zeros.
+    """
     tree = json.loads((path / "_METADATA").read_text())
     leaves = [
         [key["key"] for key in entry["key_metadata"]]
