@@ -20,10 +20,11 @@ from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from flax.typing import Dtype
 from jax import lax
-from jax.extend.core import Primitive
-from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float
+
+from jaxgen.matmul import matmul, matmul_transposed
 
 Pair = tuple[int, int]
 Implementation = Literal["matmul", "lax"]
@@ -93,39 +94,15 @@ def fold(z: Float[Array, "n i j k"], rows: Axis, columns: Axis) -> Float[Array, 
     return x
 
 
-def matmul(x: Float[Array, "*n k"], w: Float[Array, "k f"]) -> Float[Array, "*n f"]:
-    """Compute x @ w, with a gradient in w that transposes the narrower factor.
-
-    JAX would transpose the cotangent, which XLA:CPU does in memory: for the windows of a transposed
-    convolution, nine times as wide as x, that takes longer than the product itself.
-    """
-    return matmul_p.bind(x, w)
-
-
-def matmul_gradient(dy: Float[Array, "*n f"], x: Float[Array, "*n k"]) -> Float[Array, "k f"]:
-    """Compute xᵀ @ dy, as (dyᵀ @ x)ᵀ if dy is narrower."""
-    dy, x = dy.reshape(-1, dy.shape[-1]), x.reshape(-1, x.shape[-1])
-    narrow_first = x.shape[1] <= dy.shape[1]
-    return jnp.tensordot(x, dy, (0, 0)) if narrow_first else jnp.tensordot(dy, x, (0, 0)).T
-
-
-# A primitive rather than a custom_vjp: as a bilinear one it supports forward mode and all orders.
-matmul_p = Primitive("matmul")
-matmul_p.def_impl(jax.jit(jnp.matmul))
-matmul_p.def_abstract_eval(lambda x, w: x.update(shape=(*x.shape[:-1], w.shape[-1])))
-ad.defbilinear(matmul_p, lambda dy, x, w: matmul(dy, w.T), lambda dy, x, w: matmul_gradient(dy, x))
-batching.primitive_batchers[matmul_p] = lambda args, axes: (jax.vmap(jnp.dot, axes)(*args), 0)
-mlir.register_lowering(matmul_p, mlir.lower_fun(jnp.matmul, multiple_results=False))
-
-
 def conv(
     x: Float[Array, "n h w c"],
     kernel: Float[Array, "kh kw c f"],
     strides: Pair,
     padding: tuple[Pair, Pair],
     implementation: Implementation,
+    dtype: Dtype | None = None,
 ) -> Float[Array, "n h2 w2 f"]:
-    """Correlate NHWC images with an HWIO kernel.
+    """Correlate NHWC images with an HWIO kernel; `dtype` is that of `matmul`'s factors.
 
     If no window overlaps the image there is nothing to multiply, and `lax` is used in any case.
     """
@@ -136,14 +113,15 @@ def conv(
         for size, taps, stride, (low, high) in sides
     )
     if implementation == "lax" or not (rows.used_taps() and columns.used_taps()):
+        factors = x.astype(dtype or x.dtype), kernel.astype(dtype or x.dtype)
         dimensions = ("NHWC", "HWIO", "NHWC")
-        return lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=dimensions)
+        y = lax.conv_general_dilated(*factors, strides, padding, dimension_numbers=dimensions)
+        return y.astype(x.dtype)
     if strides == (1, 1) and features < channels:  # the windows of y are narrower
-        return conv_transpose(
-            x, kernel[::-1, ::-1].swapaxes(2, 3), strides, padding, implementation
-        )
+        kernel = kernel[::-1, ::-1].swapaxes(2, 3)
+        return conv_transpose(x, kernel, strides, padding, implementation, dtype)
     kernel, rows, columns = trim(kernel, rows, columns)
-    return matmul(patches(x, rows, columns), kernel.reshape(-1, features))
+    return matmul(patches(x, rows, columns), kernel.reshape(-1, features), dtype)
 
 
 def conv_transpose(
@@ -152,6 +130,7 @@ def conv_transpose(
     strides: Pair,
     padding: tuple[Pair, Pair],
     implementation: Implementation,
+    dtype: Dtype | None = None,
 ) -> Float[Array, "n h2 w2 f"]:
     """Multiply every pixel of NHWC images into a window, and add the windows up.
 
@@ -165,11 +144,13 @@ def conv_transpose(
         for steps, taps, stride, (low, high) in sides
     )
     if implementation == "lax" or not (rows.used_taps() and columns.used_taps()):
-        return lax.conv_transpose(x, kernel, strides, padding, transpose_kernel=True)
+        factors = x.astype(dtype or x.dtype), kernel.astype(dtype or x.dtype)
+        return lax.conv_transpose(*factors, strides, padding, transpose_kernel=True).astype(x.dtype)
     if strides == (1, 1) and channels < features:
-        return conv(x, kernel[::-1, ::-1].swapaxes(2, 3), strides, padding, implementation)
+        kernel = kernel[::-1, ::-1].swapaxes(2, 3)
+        return conv(x, kernel, strides, padding, implementation, dtype)
     kernel, rows, columns = trim(kernel, rows, columns)
-    return fold(matmul(x, kernel.reshape(-1, channels).T), rows, columns)
+    return fold(matmul_transposed(x, kernel.reshape(-1, channels), dtype), rows, columns)
 
 
 def trim(kernel: Array, rows: Axis, columns: Axis) -> tuple[Array, Axis, Axis]:

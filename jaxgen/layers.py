@@ -1,9 +1,13 @@
-"""Convolutional layers as Flax modules, computed by `jaxgen.convolution`."""
+"""Layers as Flax modules, computed by `jaxgen.matmul` and `jaxgen.convolution`.
+
+Products round their factors to the `dtype` of a layer, if it has one. Sums and outputs remain
+float32.
+"""
 
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.linen.dtypes import promote_dtype
-from flax.typing import Dtype
+from flax.typing import Dtype, Initializer
 from jax import lax
 from jaxtyping import Array, Float
 
@@ -14,11 +18,23 @@ from jaxgen.convolution import (
     conv_transpose,
     default_implementation,
 )
+from jaxgen.matmul import matmul
 
 
-def at_least_float32(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Cast lower precisions to float32, since a loss sums over the many values of an output."""
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+class Dense(nn.Module):
+    """`flax.linen.Dense` with the same parameters."""
+
+    features: int
+    kernel_init: Initializer = nn.initializers.lecun_normal()
+    dtype: Dtype | None = None
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*n d"]) -> Float[Array, "*n f"]:
+        """Compute x @ kernel + bias."""
+        kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features))
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        x, kernel, bias = promote_dtype(x, kernel, bias)
+        return matmul(x, kernel, self.dtype) + jnp.expand_dims(bias, range(x.ndim - 1))
 
 
 class Conv(nn.Module):
@@ -41,11 +57,9 @@ class Conv(nn.Module):
         """Correlate `x` with the kernel and add the bias."""
         shape = (*self.kernel_size, x.shape[-1], self.features)
         kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
-        bias = _bias(self)
-        x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
-        y = conv(
-            x, kernel, self.strides, self.padding, self.implementation or default_implementation()
-        )
+        x, kernel, bias = promote_dtype(x, kernel, _bias(self))
+        implementation = self.implementation or default_implementation()
+        y = conv(x, kernel, self.strides, self.padding, implementation, self.dtype)
         return y if bias is None else y + bias.reshape(1, 1, 1, -1)
 
 
@@ -70,11 +84,9 @@ class ConvTranspose(nn.Module):
         """Multiply every pixel into a window, add the windows up, and add the bias."""
         shape = (*self.kernel_size, self.features, x.shape[-1])
         kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
-        bias = _bias(self)
-        x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
-        y = conv_transpose(
-            x, kernel, self.strides, self.padding, self.implementation or default_implementation()
-        )
+        x, kernel, bias = promote_dtype(x, kernel, _bias(self))
+        implementation = self.implementation or default_implementation()
+        y = conv_transpose(x, kernel, self.strides, self.padding, implementation, self.dtype)
         return y if bias is None else y + bias.reshape(1, 1, 1, -1)
 
 

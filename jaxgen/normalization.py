@@ -2,12 +2,10 @@
 
 import jax.numpy as jnp
 from flax import linen as nn
-from flax.typing import Dtype
 from jax import lax
 from jaxtyping import Array, Float
 
 from jaxgen.errors import InputError
-from jaxgen.layers import at_least_float32
 
 
 def require_variance(x: Float[Array, "n ... f"]) -> None:
@@ -30,7 +28,6 @@ class BatchNorm(nn.Module):
     momentum: float = 0.9
     epsilon: float = 1e-5
     affine: bool = True  # whether there are scale and bias, which are otherwise 1 and 0
-    dtype: Dtype | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, "*n f"], *, train: bool) -> Float[Array, "*n f"]:
@@ -40,9 +37,8 @@ class BatchNorm(nn.Module):
         var_average = self.variable("batch_stats", "var", jnp.ones, features)
         mean, var = mean_average.value, var_average.value
         if train:
-            values = at_least_float32(x)
-            mean = values.mean(axes)
-            var = jnp.maximum(jnp.square(values).mean(axes) - jnp.square(mean), 0)
+            mean = x.mean(axes)
+            var = jnp.maximum(jnp.square(x).mean(axes) - jnp.square(mean), 0)
             if not self.is_initializing():
                 for average, value in ((mean_average, mean), (var_average, var)):
                     average.value = self.momentum * average.value + (1 - self.momentum) * value
@@ -52,5 +48,4 @@ class BatchNorm(nn.Module):
         b = -a * mean
         if self.affine:
             b += self.param("bias", nn.initializers.zeros, features)
-        y = x * jnp.expand_dims(a, axes) + jnp.expand_dims(b, axes)
-        return y.astype(self.dtype or y.dtype)
+        return x * jnp.expand_dims(a, axes) + jnp.expand_dims(b, axes)

@@ -15,7 +15,7 @@ from experiments.benchmark.timing import Contender
 from experiments.benchmark.workloads import Workload
 from jaxgen.convolution import Axis
 from jaxgen.gan.models import Discriminator, Generator, JoinedDense
-from jaxgen.layers import Conv, ConvTranspose
+from jaxgen.layers import Conv, ConvTranspose, Dense
 from jaxgen.vae.models import MLPVAE, ConvVAE
 
 FLOAT_BYTES = 4
@@ -84,7 +84,7 @@ def layers(model: nn.Module, *inputs: Any, **options: Any) -> tuple[list[Layer],
 
     def record(call, args, kwargs, context):
         y = call(*args, **kwargs)
-        if isinstance(context.module, nn.Dense | JoinedDense | Conv | ConvTranspose):
+        if isinstance(context.module, Dense | JoinedDense | Conv | ConvTranspose):
             x = (*args[0].shape[:-1], sum(arg.shape[-1] for arg in args))
             found.append(Layer(_layer_macs(context.module, x, y.shape), y.size))
         return y
@@ -98,7 +98,7 @@ def layers(model: nn.Module, *inputs: Any, **options: Any) -> tuple[list[Layer],
 def _layer_macs(layer: nn.Module, x: tuple[int, ...], y: tuple[int, ...]) -> int:
     """Count one multiply-add per pair of channels wherever a tap of the kernel is on a pixel."""
     pairs = x[-1] * y[-1]
-    if isinstance(layer, nn.Dense | JoinedDense):
+    if isinstance(layer, Dense | JoinedDense):
         return math.prod(x[:-1]) * pairs
     assert isinstance(layer, Conv | ConvTranspose)
     sides = zip(x[1:3], y[1:3], layer.kernel_size, layer.strides, layer.padding, strict=True)

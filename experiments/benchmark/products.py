@@ -15,10 +15,10 @@ from jaxtyping import Array
 
 from experiments.benchmark.timing import NUM_SINGLE_STEPS, Contender
 from experiments.benchmark.workloads import Workload, make_learner
-from jaxgen.convolution import matmul_p
+from jaxgen.matmul import product_p
 from jaxgen.types import Batch
 
-PRIMITIVES = ("dot_general", matmul_p.name)
+PRIMITIVES = ("dot_general", product_p.name)
 
 
 def step_products(workload: Workload) -> list[JaxprEqn]:

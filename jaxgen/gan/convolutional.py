@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from jaxgen.errors import InputError, require_positive
 from jaxgen.gan.models import embed_labels
-from jaxgen.layers import Conv, ConvTranspose, at_least_float32
+from jaxgen.layers import Conv, ConvTranspose, Dense
 from jaxgen.networks import check_image_shape
 from jaxgen.normalization import BatchNorm
 from jaxgen.types import Labels, SymmetricImages
@@ -47,13 +47,13 @@ class ConvGenerator(nn.Module):
         check_layers(self.hidden_dims)
         (height, width, channels), factor = self.image_shape, 2 ** len(self.hidden_dims)
         shape = (-(-height // factor), -(-width // factor), self.hidden_dims[0])
-        embedding = embed_labels(labels, self.num_classes, self.dtype)
+        embedding = embed_labels(labels, self.num_classes)
         inputs = jnp.concatenate([embedding, noise], axis=-1)
-        x = nn.Dense(math.prod(shape), dtype=self.dtype)(inputs).reshape(-1, *shape)
+        x = Dense(math.prod(shape), dtype=self.dtype)(inputs).reshape(-1, *shape)
         for dim in (*self.hidden_dims[1:], channels):
             x = nn.relu(ModulatedBatchNorm(self.dtype)(x, inputs, train=train))
             x = ConvTranspose(dim, (4, 4), padding=((2, 2), (2, 2)), dtype=self.dtype)(x)
-        return nn.tanh(at_least_float32(x[:, :height, :width]))
+        return nn.tanh(x[:, :height, :width])
 
 
 class ModulatedBatchNorm(nn.Module):
@@ -66,8 +66,8 @@ class ModulatedBatchNorm(nn.Module):
         self, x: Float[Array, "n h w c"], inputs: Float[Array, "n d"], *, train: bool
     ) -> Float[Array, "n h w c"]:
         """Normalize `x`, and modulate it by linear functions of `inputs`."""
-        normalized = BatchNorm(affine=False, dtype=self.dtype)(x, train=train)
-        modulation = nn.Dense(2 * x.shape[-1], dtype=self.dtype)(inputs)
+        normalized = BatchNorm(affine=False)(x, train=train)
+        modulation = Dense(2 * x.shape[-1], dtype=self.dtype)(inputs)
         scale, shift = jnp.split(modulation[:, None, None, :], 2, axis=-1)
         return normalized * (1 + scale) + shift
 
@@ -95,9 +95,8 @@ class ConvDiscriminator(nn.Module):
         for dim in self.hidden_dims:
             x = nn.leaky_relu(Conv(dim, strides=(2, 2), dtype=self.dtype)(x), 0.2)
         x = x.reshape(x.shape[0], -1)
-        embed = nn.Embed(self.num_classes, x.shape[-1], dtype=self.dtype)
-        logits = nn.Dense(1, dtype=self.dtype)(x).squeeze(-1) + jnp.sum(embed(labels) * x, axis=-1)
-        return at_least_float32(logits)
+        embed = nn.Embed(self.num_classes, x.shape[-1])
+        return Dense(1, dtype=self.dtype)(x).squeeze(-1) + jnp.sum(embed(labels) * x, axis=-1)
 
 
 def check_layers(hidden_dims: tuple[int, ...]) -> None:

@@ -2,8 +2,7 @@
 
 Images are [b, h, w, c] in [-1, 1]; the course's are [b, c, h, w]. These flatten in the same order
 only if there is one channel, so the weights of color models from PyTorch need their pixels
-permuted. With a `dtype`, the layers compute in that type; parameters, batch statistics, images and
-logits remain float32.
+permuted. With a `dtype`, products round their factors to it; everything else is float32.
 """
 
 import math
@@ -17,7 +16,8 @@ from flax.typing import Dtype
 from jaxtyping import Array, Float, PyTree
 
 from jaxgen.errors import require_positive
-from jaxgen.layers import at_least_float32
+from jaxgen.layers import Dense
+from jaxgen.matmul import matmul
 from jaxgen.networks import check_image_shape
 from jaxgen.normalization import BatchNorm
 from jaxgen.types import Labels, SymmetricImages
@@ -112,14 +112,14 @@ class Generator(nn.Module):
         Instead of labels, there may be weights of all classes, which mix their embeddings.
         """
         require_positive(hidden_dims=self.hidden_dims)
-        embedding = embed_labels(labels, self.num_classes, self.dtype)
+        embedding = embed_labels(labels, self.num_classes)
         x = jnp.concatenate([embedding, noise], axis=-1)
         for i, dim in enumerate(self.hidden_dims):
             x = _dense(dim, self.dtype)(x)
             if i > 0:
-                x = BatchNorm(epsilon=0.8, dtype=self.dtype)(x, train=train)
+                x = BatchNorm(epsilon=0.8)(x, train=train)
             x = nn.leaky_relu(x, 0.2)
-        x = at_least_float32(_dense(math.prod(self.image_shape), self.dtype)(x))
+        x = _dense(math.prod(self.image_shape), self.dtype)(x)
         return nn.tanh(x).reshape(-1, *self.image_shape)
 
 
@@ -140,18 +140,18 @@ class Discriminator(nn.Module):
         require_positive(hidden_dims=self.hidden_dims)
         check_image_shape(images, self.image_shape)
         pixels = images.reshape(-1, math.prod(self.image_shape))
-        embedding = embed_labels(labels, self.num_classes, self.dtype)
+        embedding = embed_labels(labels, self.num_classes)
         first, *others = self.hidden_dims
         x = nn.leaky_relu(JoinedDense(first, self.dtype)(pixels, embedding), 0.2)
         for dim in others:
             x = _dense(dim, self.dtype)(x)
             x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
             x = nn.leaky_relu(x, 0.2)
-        return at_least_float32(_dense(1, self.dtype)(x)).squeeze(-1)
+        return _dense(1, self.dtype)(x).squeeze(-1)
 
 
 class JoinedDense(nn.Module):
-    """`nn.Dense` on two inputs side by side, without concatenating them.
+    """`Dense` on two inputs side by side, without concatenating them.
 
     The inputs have separate gradients. The discriminator's update needs only that of the
     embedding, so the gradient of the images is not computed there.
@@ -166,24 +166,22 @@ class JoinedDense(nn.Module):
         shape = (x.shape[-1] + y.shape[-1], self.features)
         kernel = self.param("kernel", UNIFORM, shape)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        x, y, kernel, bias = promote_dtype(x, y, kernel, bias, dtype=self.dtype)
+        x, y, kernel, bias = promote_dtype(x, y, kernel, bias)
         x_kernel, y_kernel = jnp.split(kernel, [x.shape[-1]])
-        return x @ x_kernel + y @ y_kernel + bias[None]
+        return matmul(x, x_kernel, self.dtype) + matmul(y, y_kernel, self.dtype) + bias[None]
 
 
-def embed_labels(
-    labels: Labels | Float[Array, "n k"], num_classes: int, dtype: Dtype | None
-) -> Float[Array, "n k"]:
+def embed_labels(labels: Labels | Float[Array, "n k"], num_classes: int) -> Float[Array, "n k"]:
     """Embed labels in the compact network that calls this; weights of all classes mix embeddings.
 
     The initial values are PyTorch's N(0, 1), which is also the scale of the noise; Flax's default
     is smaller by sqrt(num_classes).
     """
     init = nn.initializers.normal(1.0)
-    embed = nn.Embed(num_classes, num_classes, embedding_init=init, dtype=dtype)
+    embed = nn.Embed(num_classes, num_classes, embedding_init=init)
     return embed(labels) if labels.ndim == 1 else labels @ embed.embedding
 
 
-def _dense(dim: int, dtype: Dtype | None) -> nn.Dense:
+def _dense(dim: int, dtype: Dtype | None) -> Dense:
     """Create a dense layer with PyTorch's initial kernel, but with biases of zero."""
-    return nn.Dense(dim, kernel_init=UNIFORM, dtype=dtype)
+    return Dense(dim, kernel_init=UNIFORM, dtype=dtype)

@@ -40,7 +40,7 @@ class Config:
     latent_dim: int = 100
     """Size of the noise."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Type in which the layers compute; parameters, statistics, outputs and losses are float32."""
+    """Type to which the products of layers round their factors; everything else is float32."""
 
     objective: Literal["least-squares", "minimax", "non-saturating", "hinge", "wasserstein"] = (
         "non-saturating"

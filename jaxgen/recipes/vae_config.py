@@ -31,7 +31,7 @@ class Config:
     activation: Literal["relu", "tanh"] = "relu"
     """Activation of the MLP's hidden layers."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Type in which the layers compute; parameters, statistics, outputs and losses are float32."""
+    """Type to which the products of layers round their factors; everything else is float32."""
 
     objective: (
         Literal[

@@ -1,7 +1,6 @@
 """The course's two VAEs: a convolutional one (sec. 3) and an MLP (sec. 1).
 
-With a `dtype`, the layers compute in that type; parameters, batch statistics, latents and outputs
-remain float32.
+With a `dtype`, products round their factors to it; everything else is float32.
 """
 
 import math
@@ -17,7 +16,7 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from jaxgen.convolution import Implementation
 from jaxgen.errors import InputError, require_positive
-from jaxgen.layers import Conv, ConvTranspose, at_least_float32
+from jaxgen.layers import Conv, ConvTranspose, Dense
 from jaxgen.normalization import BatchNorm, require_variance
 
 
@@ -127,15 +126,15 @@ class ConvVAE(nn.Module):
         self.encoder = [
             Conv(dim, strides=(2, 2), freeze_bias=True, **options) for dim in self.hidden_dims
         ]
-        self.encoder_norms = [BatchNorm(dtype=self.dtype) for _ in self.hidden_dims]
-        self.fc_mean = nn.Dense(self.latent_dim, dtype=self.dtype)
-        self.fc_logvar = nn.Dense(self.latent_dim, dtype=self.dtype)
+        self.encoder_norms = [BatchNorm() for _ in self.hidden_dims]
+        self.fc_mean = Dense(self.latent_dim, dtype=self.dtype)
+        self.fc_logvar = Dense(self.latent_dim, dtype=self.dtype)
 
         # The last width is repeated: the final layer doubles the image and keeps its width.
         decoder_dims = (*self.hidden_dims[-2::-1], self.hidden_dims[0])
-        self.decoder_input = nn.Dense(math.prod(self.map_shape), dtype=self.dtype)
+        self.decoder_input = Dense(math.prod(self.map_shape), dtype=self.dtype)
         self.decoder = [ConvTranspose(dim, freeze_bias=True, **options) for dim in decoder_dims]
-        self.decoder_norms = [BatchNorm(dtype=self.dtype) for _ in decoder_dims]
+        self.decoder_norms = [BatchNorm() for _ in decoder_dims]
         self.final = Conv(channels * self.num_outputs, **options)
 
     def encode(
@@ -148,14 +147,14 @@ class ConvVAE(nn.Module):
                 require_variance(x)
             x = nn.leaky_relu(norm(x, train=train))
         x = x.reshape(x.shape[0], -1)
-        return at_least_float32(self.fc_mean(x)), at_least_float32(self.fc_logvar(x))
+        return self.fc_mean(x), self.fc_logvar(x)
 
     def decode(self, z: Float[Array, "b d"], *, train: bool) -> Float[Array, "b h w o"]:
         """Compute the raw outputs of p(x | z) (course, sec. 3.3, without its tanh)."""
         x = self.decoder_input(z).reshape(-1, *self.map_shape)
         for conv, norm in zip(self.decoder, self.decoder_norms, strict=True):
             x = nn.leaky_relu(norm(conv(x), train=train))
-        return at_least_float32(self.final(x))
+        return self.final(x)
 
     def __call__(
         self, x: Float[Array, "b h w c"], key: Key[Array, ""], *, train: bool, num_samples: int = 1
@@ -180,7 +179,7 @@ class MLPVAE(nn.Module):
 
     def setup(self) -> None:
         require_positive(hidden_dims=self.hidden_dims, latent_dim=self.latent_dim)
-        dense = partial(nn.Dense, dtype=self.dtype)
+        dense = partial(Dense, dtype=self.dtype)
         self.encoder = [dense(dim) for dim in self.hidden_dims]
         self.fc_mean = dense(self.latent_dim)
         self.fc_logvar = dense(self.latent_dim)
@@ -192,12 +191,12 @@ class MLPVAE(nn.Module):
     ) -> tuple[Float[Array, "b d"], Float[Array, "b d"]]:
         """Compute mean and log-variance of q(z | x)."""
         x = self._apply_hidden(self.encoder, x.reshape(x.shape[0], -1))
-        return at_least_float32(self.fc_mean(x)), at_least_float32(self.fc_logvar(x))
+        return self.fc_mean(x), self.fc_logvar(x)
 
     def decode(self, z: Float[Array, "b d"], *, train: bool) -> Float[Array, "b h w o"]:
         """Compute the raw outputs of p(x | z), without the course's sigmoid."""
         height, width, channels = self.image_shape
-        x = at_least_float32(self.final(self._apply_hidden(self.decoder, z)))
+        x = self.final(self._apply_hidden(self.decoder, z))
         return x.reshape(-1, height, width, channels * self.num_outputs)
 
     def __call__(
@@ -206,9 +205,7 @@ class MLPVAE(nn.Module):
         """Encode, sample and decode; `train` has no effect on an MLP."""
         return forward(self, x, key, train=train, num_samples=num_samples)
 
-    def _apply_hidden(
-        self, layers: Sequence[nn.Dense], x: Float[Array, "b _"]
-    ) -> Float[Array, "b _"]:
+    def _apply_hidden(self, layers: Sequence[Dense], x: Float[Array, "b _"]) -> Float[Array, "b _"]:
         activate = {"relu": nn.relu, "tanh": nn.tanh}[self.activation]
         for layer in layers:
             x = activate(layer(x))
