@@ -1,15 +1,15 @@
 """The matrix product of a layer, as a primitive that suits XLA:CPU."""
 
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax.typing import Dtype
 from jax import lax
-from jax.extend.core import Primitive
-from jax.interpreters import ad, batching, mlir
+from jax.interpreters import ad
 from jaxtyping import Array, Float
+
+from jaxgen.primitives import define
 
 Axes = tuple[int, int]
 
@@ -43,7 +43,7 @@ def _bind(x: Array, w: Array, axes: Axes, dtype: Dtype | None) -> Array:
 
 
 def _product(
-    x: Float[Array, "_ _"], w: Float[Array, "_ _"], axes: Axes, dtype: Dtype | None
+    x: Float[Array, "_ _"], w: Float[Array, "_ _"], *, axes: Axes, dtype: Dtype | None
 ) -> Float[Array, "_ _"]:
     """Sum the products of `x` and `w` over axes[0] of `x` and axes[1] of `w`.
 
@@ -52,7 +52,7 @@ def _product(
     so it is computed as (wᵀ @ x)ᵀ if `w` is narrower.
     """
     if axes == (0, 0) and w.shape[1] < x.shape[1]:
-        return _product(w, x, axes, dtype).T
+        return _product(w, x, axes=axes, dtype=dtype).T
     if dtype is None:
         return jnp.tensordot(x, w, axes)
     sums = x.dtype
@@ -77,14 +77,9 @@ def _gradient_in_w(dy: Array, x: Array, w: Any, *, axes: Axes, dtype: Dtype | No
 
 
 # A primitive rather than a custom_vjp: as a bilinear one it supports forward mode and all orders.
-product_p = Primitive("product")
-product_p.def_impl(jax.jit(_product, static_argnames=("axes", "dtype")))
-product_p.def_abstract_eval(
-    lambda x, w, axes, dtype: x.update(shape=(x.shape[1 - axes[0]], w.shape[1 - axes[1]]))
+product_p = define(
+    "product",
+    _product,
+    lambda x, w, axes, dtype: (x.shape[1 - axes[0]], w.shape[1 - axes[1]]),
 )
 ad.defbilinear(product_p, _gradient_in_x, _gradient_in_w)
-batching.primitive_batchers[product_p] = lambda factors, dims, **options: (
-    jax.vmap(partial(_product, **options), dims)(*factors),
-    0,
-)
-mlir.register_lowering(product_p, mlir.lower_fun(_product, multiple_results=False))

@@ -13,10 +13,10 @@ from flax import linen as nn
 
 from experiments.benchmark.timing import Contender
 from experiments.benchmark.workloads import Workload
-from jaxgen.convolution import Axis
 from jaxgen.gan.models import Discriminator, Generator, JoinedDense
 from jaxgen.layers import Conv, ConvTranspose, Dense
 from jaxgen.vae.models import MLPVAE, ConvVAE
+from jaxgen.windows import Axis
 
 FLOAT_BYTES = 4
 
