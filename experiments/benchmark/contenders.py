@@ -41,6 +41,10 @@ PYTORCH: dict[str, dict[str, Any]] = {
     CUDA_GRAPHS: {"compile_mode": "reduce-overhead"},
     CUDA_GRAPH: {"compile_mode": "default", "tuned": True, "cuda_graph": True},
 }
+PYTORCH_BFLOAT16: dict[str, dict[str, Any]] = {
+    f"{name}, bfloat16": PYTORCH[name] | {"bfloat16": True} for name in (TUNED_EAGER, TUNED)
+}
+ALL_PYTORCH = PYTORCH | PYTORCH_BFLOAT16
 
 
 def contenders(workload: Workload) -> dict[str, Callable[[], Contender]]:
@@ -54,7 +58,7 @@ def contenders(workload: Workload) -> dict[str, Callable[[], Contender]]:
         BFLOAT16: partial(in_scan, workload, dtype=jnp.bfloat16),
     }
     if has_torch():
-        for name, variant in PYTORCH.items():
+        for name, variant in ALL_PYTORCH.items():
             if not (on_cpu and "CUDA" in name):
                 makers[name] = partial(pytorch, workload, **variant)
     if workload.model == "conv VAE":

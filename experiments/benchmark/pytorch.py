@@ -24,6 +24,7 @@ class Variant(NamedTuple):
     compile_mode: str | None = None  # of `torch.compile`; None is eager execution
     tuned: bool = False  # fused Adam, channels last, and all of the step compiled
     cuda_graph: bool = False  # the whole step is captured once, and replayed
+    bfloat16: bool = False  # PyTorch's automatic mixed precision
 
 
 def training(workload: Workload, variant: Variant) -> Contender:
@@ -50,6 +51,8 @@ def training(workload: Workload, variant: Variant) -> Contender:
         models, step = _vae(workload, images, optimizer)
     for model in models:
         model.to(memory_format=layout)  # pyright: ignore[reportCallIssue]  # missing in its stubs
+    if variant.bfloat16:
+        step = torch.autocast(device, torch.bfloat16)(step)
     if variant.compile_mode is not None:
         torch.compiler.reset()  # programs compiled for other shapes would make this one dynamic
         if variant.tuned:

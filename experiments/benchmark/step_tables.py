@@ -2,19 +2,27 @@
 
 import json
 import math
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
-from experiments.benchmark.contenders import BFLOAT16, EAGER, FLAX_IN_SCAN, PYTORCH, TUNED
+from experiments.benchmark.contenders import (
+    BFLOAT16,
+    EAGER,
+    FLAX_IN_SCAN,
+    PYTORCH,
+    PYTORCH_BFLOAT16,
+    TUNED,
+)
 from experiments.benchmark.tables import describe_device, three_digits
 
 
 def step_table(results: Path) -> str:
     """Tabulate the time of a training step: a row for each workload of each `benchmark_*.json`."""
     rows = [
-        "| training step | device | jaxgen, ms | in bfloat16, ms | fastest PyTorch, ms "
-        "| speedup (at the floor) | PyTorch eager, ms | plain Flax in scan, ms | products / step "
-        "| floor / step |",
+        "| training step | device | jaxgen, ms | fastest PyTorch, ms | speedup (at the floor) "
+        "| in bfloat16: jaxgen, PyTorch, ms | PyTorch eager, ms | plain Flax in scan, ms "
+        "| products / step | floor / step |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     rows += [_row(record, device) for record, device in _records(results)]
@@ -29,7 +37,7 @@ def headline(results: Path) -> str:
     ranges: dict[str, list[tuple[float, float]]] = {}
     for record, device in _records(results):
         if TUNED in record["milliseconds_per_step"]:
-            _, ratio = fastest_pytorch(record)
+            _, ratio = fastest(record, PYTORCH)
             ranges.setdefault(device, []).append((ratio, record["floor"]["share_of_step"]))
     parts = [
         f"**{_extremes([ratio for ratio, _ in found], '.2f')} times** as fast as the fastest "
@@ -54,10 +62,10 @@ def _records(results: Path) -> list[tuple[dict[str, Any], str]]:
     return found
 
 
-def fastest_pytorch(record: dict[str, Any]) -> tuple[str | None, float]:
-    """Return the fastest PyTorch contender, and its time over jaxgen's; None, nan without any."""
+def fastest(record: dict[str, Any], contenders: Container[str]) -> tuple[str | None, float]:
+    """Return the fastest of the contenders, and its time over jaxgen's; None, nan without any."""
     ratios = {
-        name: ratio for name, ratio in record["jaxgen_is_faster_by"].items() if name in PYTORCH
+        name: ratio for name, ratio in record["jaxgen_is_faster_by"].items() if name in contenders
     }
     name = min(ratios, key=ratios.__getitem__, default=None)
     return name, math.nan if name is None else ratios[name]
@@ -66,10 +74,10 @@ def fastest_pytorch(record: dict[str, Any]) -> tuple[str | None, float]:
 def _row(record: dict[str, Any], device: str) -> str:
     steps = record["milliseconds_per_step"]
     ours = steps["jaxgen"]
-    fastest, ratio = fastest_pytorch(record)
-    bfloat16, theirs, eager, flax = (
+    name, ratio = fastest(record, PYTORCH)
+    theirs, eager, flax = (
         three_digits(steps[name]["median"]) if name in steps else ""
-        for name in (BFLOAT16, fastest, EAGER, FLAX_IN_SCAN)
+        for name in (name, EAGER, FLAX_IN_SCAN)
     )
     products = f"{record['products']['share_of_step']:.0%}" if "products" in record else ""
     floor_share = record["floor"]["share_of_step"]
@@ -78,12 +86,25 @@ def _row(record: dict[str, Any], device: str) -> str:
         device,
         f"{three_digits(ours['median'])} "
         f"({three_digits(ours['min'])} to {three_digits(ours['max'])})",
-        bfloat16,
-        "" if fastest is None else f"{theirs} ({fastest})",
-        "" if fastest is None else f"**{ratio:.2f}** ({three_digits(ratio / floor_share)})",
+        "" if name is None else f"{theirs} ({name})",
+        "" if name is None else f"**{ratio:.2f}** ({three_digits(ratio / floor_share)})",
+        _in_bfloat16(record),
         eager,
         flax,
         products,
         f"{floor_share:.0%}",
     )
     return f"| {' | '.join(cells)} |"
+
+
+def _in_bfloat16(record: dict[str, Any]) -> str:
+    """Compare jaxgen with the fastest PyTorch, both in bfloat16."""
+    steps = record["milliseconds_per_step"]
+    if BFLOAT16 not in steps:
+        return ""
+    ours = steps[BFLOAT16]["median"]
+    name, _ = fastest(record, PYTORCH_BFLOAT16)
+    if name is None:
+        return three_digits(ours)
+    theirs = steps[name]["median"]
+    return f"{three_digits(ours)}, {three_digits(theirs)} (**{theirs / ours:.2f}**)"

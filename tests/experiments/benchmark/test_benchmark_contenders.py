@@ -36,7 +36,9 @@ def test_both_sides_train_models_of_one_size():
         assert ours == sum(p.numel() for network in networks for p in network.parameters())
 
 
-@pytest.mark.parametrize("variant", [contenders.EAGER, contenders.TUNED_EAGER])
+@pytest.mark.parametrize(
+    "variant", [contenders.EAGER, contenders.TUNED_EAGER, f"{contenders.TUNED_EAGER}, bfloat16"]
+)
 @pytest.mark.parametrize("name", ["mlp-vae", "cgan"])
 def test_pytorch_s_steps_train_its_models(name, variant, monkeypatch):
     torch = pytest.importorskip("torch")
@@ -49,13 +51,18 @@ def test_pytorch_s_steps_train_its_models(name, variant, monkeypatch):
             super().__init__(params, **options)
             made.append(self)
 
+        def step(self, *args, **options):
+            self.is_autocast = torch.is_autocast_enabled("cpu")
+            return super().step(*args, **options)
+
     monkeypatch.setattr(torch.optim, "Adam", Adam)
-    contender = contenders.pytorch(WORKLOADS[name], **contenders.PYTORCH[variant])
+    contender = contenders.pytorch(WORKLOADS[name], **contenders.ALL_PYTORCH[variant])
     contender.run()
     assert len(made) == (2 if name == "cgan" else 1)
     for adam in made:
         (group,) = adam.param_groups
-        assert group["fused"] == (variant == contenders.TUNED_EAGER)
+        assert group["fused"] == (variant != contenders.EAGER)
+        assert adam.is_autocast == variant.endswith("bfloat16")
         for parameter, start in zip(group["params"], adam.start, strict=True):
             assert adam.state[parameter]["step"] == contender.num_steps
             assert not torch.equal(parameter, start)

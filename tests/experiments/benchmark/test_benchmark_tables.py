@@ -13,6 +13,8 @@ STEPS = {
     "PyTorch eager": 120.0,
     "torch.compile": 105.0,
     "torch.compile, tuned": 75.0,
+    "PyTorch eager, tuned, bfloat16": 70.0,
+    "torch.compile, tuned, bfloat16": 60.0,
     "plain Flax in scan": 2500.0,
 }
 
@@ -50,9 +52,9 @@ def test_the_speedup_is_over_the_fastest_pytorch(tmp_path):
             "conv VAE 32x32x1, batch 64",
             "2 cores of AMD EPYC 9R14 (25/17/1)",
             "50.0 (49.0 to 51.0)",
-            "40.0",
             "75.0 (torch.compile, tuned)",
             "**1.50** (3.00)",
+            "40.0, 60.0 (**1.50**)",
             "120",
             "2500",
             "60%",
@@ -67,8 +69,14 @@ def test_what_was_not_measured_is_left_empty(tmp_path):
     )
     eager, neither = rows(tmp_path)
     assert eager[1] == "2 CPU cores"
-    assert eager[3:9] == ["", "120 (PyTorch eager)", "**2.40** (4.80)", "120", "", ""]
+    assert eager[3:9] == ["120 (PyTorch eager)", "**2.40** (4.80)", "", "120", "", ""]
     assert neither[3:9] == ["", "", "", "", "", ""]
+
+
+def test_in_bfloat16_jaxgen_may_be_alone(tmp_path):
+    write(tmp_path, "cpu", record({"jaxgen": 50.0, "jaxgen, bfloat16": 40.0}))
+    ((*_, bfloat16, _, _, _, _),) = rows(tmp_path)
+    assert bfloat16 == "40.0"
 
 
 def test_the_headline_is_the_range_over_the_rows_with_a_tuned_pytorch(tmp_path):
