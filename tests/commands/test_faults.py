@@ -110,7 +110,7 @@ def test_a_process_in_training_refuses_another_and_stops_on_a_signal(tmp_path):
     assert "can be resumed from step" in succeed(JAXGEN, "verify", "run", cwd=tmp_path)
 
 
-@pytest.mark.parametrize("num_kills", [1, pytest.param(30, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("num_kills", [3, pytest.param(30, marks=pytest.mark.slow)])
 def test_runs_survive_kills_at_random_moments(tmp_path, num_kills):
     """Those of saving, of records and of pictures among them."""
     (tmp_path / "cache").symlink_to(os.environ["XDG_CACHE_HOME"])
