@@ -32,6 +32,7 @@ class BatchNorm(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "*n f"], *, train: bool) -> Float[Array, "*n f"]:
         """Normalize each feature; `train` uses the batch's statistics and updates the averages."""
+        x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
         axes, features = tuple(range(x.ndim - 1)), x.shape[-1:]
         mean_average = self.variable("batch_stats", "mean", jnp.zeros, features)
         var_average = self.variable("batch_stats", "var", jnp.ones, features)

@@ -58,10 +58,12 @@ def test_values_and_derivatives_are_those_of_flax(shape, train):
     jax.tree.map(lambda a, e: np.testing.assert_allclose(a, e, 1e-4, 1e-5), single, expected[0])
 
 
-def test_output_and_average_follow_the_formula():
-    x = example((8, 3))[1]
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_output_and_average_follow_the_formula_and_are_float32(dtype):
+    x = example((8, 3))[1].astype(dtype)
     variables = BatchNorm().init(KEY, x, train=True)
     y, updates = BatchNorm().apply(variables, x, train=True, mutable=["batch_stats"])
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves((variables, y, updates)))
     exact = np.float64(x)
     mean = np.asarray(updates["batch_stats"]["mean"])
     np.testing.assert_allclose(mean, 0.1 * exact.mean(0), rtol=1e-5)
