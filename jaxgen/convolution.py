@@ -46,8 +46,9 @@ def conv(
     implementation: Implementation,
     dtype: Dtype | None = None,
 ) -> Float[Array, "n h2 w2 f"]:
-    """Correlate NHWC images with an HWIO kernel; `dtype` is that of `matmul`'s factors.
+    """Correlate NHWC images with an HWIO kernel.
 
+    Factors are rounded to `dtype` as in `matmul`; `lax` also rounds the result to it.
     If no window overlaps the image there is nothing to multiply, and `lax` is used in any case.
     """
     channels, features = kernel.shape[2:]
@@ -79,7 +80,7 @@ def conv_transpose(
     """Multiply every pixel of NHWC images into a window, and add the windows up.
 
     The kernel is [h, w, out, in], and `padding` is that of the dilated input, as in
-    `lax.conv_transpose(transpose_kernel=True)`.
+    `lax.conv_transpose(transpose_kernel=True)`. `dtype` is that of `conv`.
     """
     features, channels = kernel.shape[2:]
     sides = zip(x.shape[1:3], kernel.shape[:2], strides, padding, strict=True)

@@ -1,4 +1,4 @@
-"""The matrix product of a layer, as a primitive that suits XLA:CPU."""
+"""Matrix products of layers, as a primitive that suits XLA:CPU."""
 
 from typing import Any
 
@@ -19,20 +19,20 @@ def matmul(
 ) -> Float[Array, "*n f"]:
     """Compute x @ w, with both factors rounded to `dtype` if there is one.
 
-    Sums and results have the type of `x`. The same is true of the products in all derivatives. So
-    a processor can use its native products of bfloat16, and everything between them stays float32.
+    Sums and results have the type of `x`, in all derivatives as well. A processor can thus use its
+    native products of bfloat16, while everything between them remains float32.
     """
-    return _rows(x, w, (1, 0), dtype)
+    return _multiply(x, w, (1, 0), dtype)
 
 
 def matmul_transposed(
     x: Float[Array, "*n k"], w: Float[Array, "f k"], dtype: Dtype | None = None
 ) -> Float[Array, "*n f"]:
     """Compute x @ wᵀ like `matmul`."""
-    return _rows(x, w, (1, 1), dtype)
+    return _multiply(x, w, (1, 1), dtype)
 
 
-def _rows(x: Array, w: Array, axes: Axes, dtype: Dtype | None) -> Array:
+def _multiply(x: Array, w: Array, axes: Axes, dtype: Dtype | None) -> Array:
     dtype = None if dtype in (None, x.dtype) else jnp.dtype(dtype)
     y = _bind(x.reshape(-1, x.shape[-1]), w, axes, dtype)
     return y.reshape(*x.shape[:-1], y.shape[-1])

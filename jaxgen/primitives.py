@@ -1,4 +1,4 @@
-"""Functions as JAX primitives: each is one operation for autodiff, which then traces faster."""
+"""JAX primitives that are defined by functions, so that autodiff traces each as one operation."""
 
 import inspect
 from collections.abc import Callable

@@ -94,7 +94,7 @@ def test_vmap_equals_a_loop(axes, dtype):
             np.testing.assert_allclose(a[i], e, rtol=1e-5, atol=1e-5)
 
 
-def test_the_own_type_of_the_operands_changes_nothing():
+def test_a_dtype_that_the_operands_already_have_changes_nothing():
     x, w = operands(6, 5, 4)
     programs = {
         jax.jit(jax.grad(lambda x, w, dtype=dtype: matmul(x, w, dtype).sum())).lower(x, w).as_text()
@@ -114,8 +114,7 @@ def test_leading_axes_are_kept():
 def test_the_gradient_of_a_weight_contracts_the_rows_of_both_factors_and_the_narrower_first(k, f):
     x, w = operands(64, k, f)
     text = jax.jit(jax.grad(lambda w: jnp.sum(jnp.sin(matmul(x, w))))).lower(w).as_text()
-    gradient = text.splitlines()
-    (line,) = (line for line in gradient if "contracting_dims = [0] x [0]" in line)
+    (line,) = (line for line in text.splitlines() if "contracting_dims = [0] x [0]" in line)
     assert "(tensor<64x9xf32>, tensor<64x32xf32>)" in line
 
 

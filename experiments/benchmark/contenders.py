@@ -33,7 +33,7 @@ CUDA_GRAPHS = "torch.compile, CUDA graphs"
 CUDA_GRAPH = "torch.compile, tuned, CUDA graph"
 FLAX_IN_SCAN = "plain Flax in scan"
 # The arguments of `experiments.benchmark.pytorch.Variant`.
-PYTORCH: dict[str, dict[str, Any]] = {
+PYTORCH_FLOAT32: dict[str, dict[str, Any]] = {
     EAGER: {},
     COMPILED: {"compile_mode": "default"},
     TUNED_EAGER: {"tuned": True},
@@ -42,9 +42,9 @@ PYTORCH: dict[str, dict[str, Any]] = {
     CUDA_GRAPH: {"compile_mode": "default", "tuned": True, "cuda_graph": True},
 }
 PYTORCH_BFLOAT16: dict[str, dict[str, Any]] = {
-    f"{name}, bfloat16": PYTORCH[name] | {"bfloat16": True} for name in (TUNED_EAGER, TUNED)
+    f"{name}, bfloat16": PYTORCH_FLOAT32[name] | {"bfloat16": True} for name in (TUNED_EAGER, TUNED)
 }
-ALL_PYTORCH = PYTORCH | PYTORCH_BFLOAT16
+PYTORCH = PYTORCH_FLOAT32 | PYTORCH_BFLOAT16
 
 
 def contenders(workload: Workload) -> dict[str, Callable[[], Contender]]:
@@ -58,7 +58,7 @@ def contenders(workload: Workload) -> dict[str, Callable[[], Contender]]:
         BFLOAT16: partial(in_scan, workload, dtype=jnp.bfloat16),
     }
     if has_torch():
-        for name, variant in ALL_PYTORCH.items():
+        for name, variant in PYTORCH.items():
             if not (on_cpu and "CUDA" in name):
                 makers[name] = partial(pytorch, workload, **variant)
     if workload.model == "conv VAE":

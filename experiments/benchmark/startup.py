@@ -16,7 +16,7 @@ from typing import Any
 
 import tyro
 
-from experiments.benchmark.contenders import ALL_PYTORCH, contenders
+from experiments.benchmark.contenders import PYTORCH, contenders
 from experiments.benchmark.workloads import WORKLOADS, Workload, WorkloadName
 from jaxgen import console
 from jaxgen.errors import InputError
@@ -88,7 +88,7 @@ def _experiment(workload: Workload, *options: str, **env: str) -> None:
 def measure(contender_name: str, workload: Workload) -> dict[str, Any]:
     """Time two runs: the second shows how much of the first was neither building nor compiling."""
     make = contenders(workload)[contender_name]
-    if contender_name in ALL_PYTORCH:  # outside of the timing, as jaxgen's imports are
+    if contender_name in PYTORCH:  # outside of the timing, as jaxgen's imports are
         importlib.import_module("experiments.benchmark.pytorch")
     start = time.perf_counter()
     contender = make()

@@ -10,8 +10,8 @@ from experiments.benchmark.contenders import (
     BFLOAT16,
     EAGER,
     FLAX_IN_SCAN,
-    PYTORCH,
     PYTORCH_BFLOAT16,
+    PYTORCH_FLOAT32,
     TUNED,
 )
 from experiments.benchmark.tables import describe_device, three_digits
@@ -37,7 +37,7 @@ def headline(results: Path) -> str:
     ranges: dict[str, list[tuple[float, float]]] = {}
     for record, device in _records(results):
         if TUNED in record["milliseconds_per_step"]:
-            _, ratio = fastest(record, PYTORCH)
+            _, ratio = fastest(record, PYTORCH_FLOAT32)
             ranges.setdefault(device, []).append((ratio, record["floor"]["share_of_step"]))
     parts = [
         f"**{_extremes([ratio for ratio, _ in found], '.2f')} times** as fast as the fastest "
@@ -74,10 +74,10 @@ def fastest(record: dict[str, Any], contenders: Container[str]) -> tuple[str | N
 def _row(record: dict[str, Any], device: str) -> str:
     steps = record["milliseconds_per_step"]
     ours = steps["jaxgen"]
-    name, ratio = fastest(record, PYTORCH)
+    name, ratio = fastest(record, PYTORCH_FLOAT32)
     theirs, eager, flax = (
-        three_digits(steps[name]["median"]) if name in steps else ""
-        for name in (name, EAGER, FLAX_IN_SCAN)
+        three_digits(steps[contender]["median"]) if contender in steps else ""
+        for contender in (name, EAGER, FLAX_IN_SCAN)
     )
     products = f"{record['products']['share_of_step']:.0%}" if "products" in record else ""
     floor_share = record["floor"]["share_of_step"]

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.benchmark import floor, products
-from experiments.benchmark.contenders import ALL_PYTORCH, contenders
+from experiments.benchmark.contenders import PYTORCH, contenders
 from experiments.benchmark.tables import three_digits
 from experiments.benchmark.timing import Contender, interleave, summary
 from experiments.benchmark.workloads import Workload
@@ -23,7 +23,7 @@ def build(workload: Workload, screen: Console) -> dict[str, Contender]:
             built[name] = make()
             built[name].run()
         except RuntimeError as error:
-            if name not in ALL_PYTORCH:
+            if name not in PYTORCH:
                 raise
             built.pop(name, None)
             reason = str(error).strip().partition("\n")[0]

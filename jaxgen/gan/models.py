@@ -2,7 +2,7 @@
 
 Images are [b, h, w, c] in [-1, 1]; the course's are [b, c, h, w]. These flatten in the same order
 only if there is one channel, so the weights of color models from PyTorch need their pixels
-permuted. With a `dtype`, products round their factors to it; everything else is float32.
+permuted. With a `dtype`, matrix products round their factors to it; all else is float32.
 """
 
 import math

@@ -40,7 +40,7 @@ class Config:
     latent_dim: int = 100
     """Size of the noise."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Type to which the products of layers round their factors; everything else is float32."""
+    """Type of the factors of matrix products; their sums and everything else are float32."""
 
     objective: Literal["least-squares", "minimax", "non-saturating", "hinge", "wasserstein"] = (
         "non-saturating"

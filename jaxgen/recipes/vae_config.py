@@ -31,7 +31,7 @@ class Config:
     activation: Literal["relu", "tanh"] = "relu"
     """Activation of the MLP's hidden layers."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Type to which the products of layers round their factors; everything else is float32."""
+    """Type of the factors of matrix products; their sums and everything else are float32."""
 
     objective: (
         Literal[

@@ -1,6 +1,6 @@
 """The course's two VAEs: a convolutional one (sec. 3) and an MLP (sec. 1).
 
-With a `dtype`, products round their factors to it; everything else is float32.
+With a `dtype`, matrix products round their factors to it; all else is float32.
 """
 
 import math

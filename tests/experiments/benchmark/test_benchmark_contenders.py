@@ -56,7 +56,7 @@ def test_pytorch_s_steps_train_its_models(name, variant, monkeypatch):
             return super().step(*args, **options)
 
     monkeypatch.setattr(torch.optim, "Adam", Adam)
-    contender = contenders.pytorch(WORKLOADS[name], **contenders.ALL_PYTORCH[variant])
+    contender = contenders.pytorch(WORKLOADS[name], **contenders.PYTORCH[variant])
     contender.run()
     assert len(made) == (2 if name == "cgan" else 1)
     for adam in made:

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from experiments.benchmark import contenders, floor, products, steps
-from experiments.benchmark.contenders import ALL_PYTORCH
+from experiments.benchmark.contenders import PYTORCH
 from experiments.benchmark.timing import Contender
 from experiments.benchmark.workloads import WORKLOADS
 
@@ -89,10 +89,10 @@ def test_pytorch_for_another_device_is_skipped(monkeypatch, capsys):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     makers = contenders.contenders(WORKLOADS["mlp-vae"])
     theirs = {name: make for name, make in makers.items() if not name.startswith("jaxgen")}
-    assert theirs.keys() == ALL_PYTORCH.keys()
+    assert theirs.keys() == PYTORCH.keys()
     monkeypatch.setattr(steps, "contenders", lambda workload: theirs)
     assert steps.build(WORKLOADS["mlp-vae"], Console(width=200)) == {}
-    assert capsys.readouterr().out.count("this PyTorch cannot use the GPU.") == len(ALL_PYTORCH)
+    assert capsys.readouterr().out.count("this PyTorch cannot use the GPU.") == len(PYTORCH)
 
 
 def test_the_printed_table_shows_all_figures(known, capsys):
