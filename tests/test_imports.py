@@ -133,3 +133,11 @@ def test_importing_jaxgen_alone_imports_nothing_else():
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == ""
+
+
+def test_a_run_starts_without_importing_orbax():
+    program = "import sys; import jaxgen.runner.train; print('orbax' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"

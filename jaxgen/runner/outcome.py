@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 from rich.console import Console
 
@@ -19,6 +19,7 @@ from jaxgen.runs.records import Record
 from jaxgen.training import checkpoint
 
 if TYPE_CHECKING:
+    import orbax.checkpoint as ocp
     from tensorboardX import SummaryWriter
 
 SECONDS_OF_SLOW_SAVE = 10.0
@@ -29,21 +30,23 @@ class Saver:
 
     A state is written in the background. `finish` commits it together with the lines of the epochs
     since the checkpoint before, and then appends these to metrics.jsonl. Every line therefore has a
-    checkpoint, and a line that was lost in a crash is restored from it.
+    checkpoint, and a line that was lost in a crash is restored from it. `closing` finishes the last
+    checkpoint when it closes.
     """
 
     def __init__(
         self,
         setup: Setup,
         run_dir: Path,
-        checkpointer: ocp.StandardCheckpointer,
+        closing: ExitStack,
         screen: Console,
         pace: Pace,
         events: "SummaryWriter | None" = None,
     ):
         self._setup, self._run_dir, self._screen = setup, run_dir, screen
         self._pace, self._events = pace, events
-        self._checkpointer, self._path = checkpointer, directory.checkpoints_path(run_dir)
+        self._closing, self._path = closing, directory.checkpoints_path(run_dir)
+        self._checkpointer: ocp.StandardCheckpointer | None = None
         self._last_save = time.monotonic()  # when it was committed
         self._trained = 0.0  # seconds from the save before to the one that is being written
         self._is_slow = False  # whether the user has been told so
@@ -73,11 +76,15 @@ class Saver:
             score = epochs.score(lines[-1], recipe.best)
         extra = Saved(tuple(lines), totals).to_json()
         self._trained, self._lines = time.monotonic() - self._last_save, []
-        checkpoint.save(self._checkpointer, self._path, step, state)
+        if self._checkpointer is None:
+            self._checkpointer = self._closing.enter_context(checkpoint.open_checkpointer())
+            self._closing.callback(self.finish)
+        checkpointer = self._checkpointer
+        checkpoint.save(checkpointer, self._path, step, state)
 
         def commit() -> None:
             checkpoint.commit(
-                self._checkpointer,
+                checkpointer,
                 self._path,
                 step,
                 score,

@@ -81,10 +81,10 @@ def train_epochs(
         screen.print(notice)
     writes_events = setup.options.output.tensorboard and hosts.is_writer()
     with (
-        checkpoint.open_checkpointer() as checkpointer,
         tensorboard.opened(run_dir) if writes_events else contextlib.nullcontext() as events,
+        contextlib.ExitStack() as closing,
     ):
-        saver = Saver(setup, run_dir, checkpointer, screen, pace, events)
+        saver = Saver(setup, run_dir, closing, screen, pace, events)
 
         def end_epoch(
             state: PyTree, epoch: int, step: int, totals: Totals, diverged: Diverged
@@ -102,40 +102,37 @@ def train_epochs(
             end_epoch(state, 0, 0, Totals(), {})
             saver.save(state, 0, Totals())
         reporter = Reporter(progress, shape, num_epochs)
-        try:
-            for chunk in loop.fit(
-                train_chunk,
-                state,
-                resident_data(setup),
-                keys,
-                shape=shape,
-                num_epochs=num_epochs,
-                layout=layout,
-                num_classes=setup.task.learner.num_classes,
-            ):
-                saver.finish()  # written while the device was busy
-                diverged = check_divergence(chunk, diverged, screen)
-                totals = totals.add(chunk)
-                reporter.show(chunk, setup.recipe.progress, frozenset(diverged))
-                epoch = chunk.epoch + 1
-                if chunk.ends_epoch:
-                    end_epoch(chunk.state, epoch, chunk.step, totals, diverged)
-                    totals = Totals()
-                is_last = chunk.ends_epoch and epoch == num_epochs
-                number, must_save = hosts.agree(
-                    request.number, is_last or saver.is_due(ends_epoch=chunk.ends_epoch)
+        for chunk in loop.fit(
+            train_chunk,
+            state,
+            resident_data(setup),
+            keys,
+            shape=shape,
+            num_epochs=num_epochs,
+            layout=layout,
+            num_classes=setup.task.learner.num_classes,
+        ):
+            saver.finish()  # written while the device was busy
+            diverged = check_divergence(chunk, diverged, screen)
+            totals = totals.add(chunk)
+            reporter.show(chunk, setup.recipe.progress, frozenset(diverged))
+            epoch = chunk.epoch + 1
+            if chunk.ends_epoch:
+                end_epoch(chunk.state, epoch, chunk.step, totals, diverged)
+                totals = Totals()
+            is_last = chunk.ends_epoch and epoch == num_epochs
+            number, must_save = hosts.agree(
+                request.number, is_last or saver.is_due(ends_epoch=chunk.ends_epoch)
+            )
+            if number or must_save:
+                saver.save(chunk.state, chunk.step, totals)
+            if number:
+                saver.finish()
+                screen.print(
+                    f"stopped by {signal.Signals(number).name} after step {chunk.step}: "
+                    f"continue with --resume {run_dir}"
                 )
-                if number or must_save:
-                    saver.save(chunk.state, chunk.step, totals)
-                if number:
-                    saver.finish()
-                    screen.print(
-                        f"stopped by {signal.Signals(number).name} after step {chunk.step}: "
-                        f"continue with --resume {run_dir}"
-                    )
-                    raise SystemExit(128 + number)
-        finally:
-            saver.finish()
+                raise SystemExit(128 + number)
 
 
 def hold(run_dir: Path) -> contextlib.AbstractContextManager[None]:

@@ -13,16 +13,18 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 
 from jaxgen.errors import InputError
 from jaxgen.training import saved_arrays
 from jaxgen.types import CheckpointChoice, Mode
+
+if TYPE_CHECKING:
+    import orbax.checkpoint as ocp
 
 NUM_LATEST = 2
 
@@ -35,12 +37,14 @@ class Damaged(NamedTuple):
 
 
 @contextlib.contextmanager
-def open_checkpointer() -> Iterator[ocp.StandardCheckpointer]:
+def open_checkpointer() -> Iterator["ocp.StandardCheckpointer"]:
     """Open Orbax's background writer of states.
 
     If a state cannot be written, Orbax logs tracebacks from its threads, and so does tensorstore
     for writes that end after the one that failed. They are hidden, since `commit` raises the error.
     """
+    import orbax.checkpoint as ocp  # only here, since it would delay the first step
+
     logger, report = logging.getLogger("absl"), sys.unraisablehook
     level = logger.level
 
@@ -58,7 +62,9 @@ def open_checkpointer() -> Iterator[ocp.StandardCheckpointer]:
     sys.unraisablehook = report  # not after an error, which late writes may follow
 
 
-def save(checkpointer: ocp.StandardCheckpointer, directory: Path, step: int, state: PyTree) -> None:
+def save(
+    checkpointer: "ocp.StandardCheckpointer", directory: Path, step: int, state: PyTree
+) -> None:
     """Start to write `state`, which may be donated on return; `commit` completes the checkpoint.
 
     Raises InputError if the disk is too full.
@@ -75,7 +81,7 @@ def save(checkpointer: ocp.StandardCheckpointer, directory: Path, step: int, sta
 
 
 def commit(
-    checkpointer: ocp.StandardCheckpointer,
+    checkpointer: "ocp.StandardCheckpointer",
     directory: Path,
     step: int,
     score: float,

@@ -4,6 +4,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, PyTree
 
 from jaxgen.errors import InputError, require_positive
 from jaxgen.networks import check_members, check_updates, final_activation, trace
@@ -23,8 +24,8 @@ def check_model(model: EncoderDecoder, num_outputs: int) -> None:
     x = jax.ShapeDtypeStruct((NUM_IMAGES, *model.image_shape), jnp.float32)
     z = jax.ShapeDtypeStruct((NUM_IMAGES, model.latent_dim), jnp.float32)
 
+    variables = jax.eval_shape(partial(model.init, method=_both), key, x, z)
     encode = partial(model.apply, train=False, method="encode")
-    variables = jax.eval_shape(partial(model.init, train=False, method="encode"), key, x)
     moments, _ = trace(f"{name}.encode", encode, variables, x)
     shapes = [moment.shape for moment in jax.tree.leaves(moments)]
     if shapes != [z.shape] * 2:
@@ -32,7 +33,6 @@ def check_model(model: EncoderDecoder, num_outputs: int) -> None:
             f"{name}.encode returns {_listed(shapes)} for {NUM_IMAGES} images, and must return "
             f"mean and log-variance of shape {z.shape}: latent_dim is {model.latent_dim}."
         )
-    variables = jax.eval_shape(partial(model.init, train=False, method=forward), key, x, key)
     decode = partial(model.apply, train=False, method="decode")
     output, jaxpr = trace(f"{name}.decode", decode, variables, z)
     height, width, channels = model.image_shape
@@ -50,6 +50,11 @@ def check_model(model: EncoderDecoder, num_outputs: int) -> None:
     collections = [collection for collection in variables if collection != "params"]
     step = partial(model.apply, train=True, mutable=collections, rngs=key, method=forward)
     check_updates(name, variables, jax.eval_shape(step, variables, x, key)[1])
+
+
+def _both(model: EncoderDecoder, x: Array, z: Array) -> tuple[PyTree, PyTree]:
+    """Encode and decode separately, in case the latents have the wrong shape."""
+    return model.encode(x, train=False), model.decode(z, train=False)
 
 
 def _listed(shapes: list[tuple[int, ...]]) -> str:

@@ -1,6 +1,7 @@
 """When a run is saved, and what is said of a slow disk."""
 
 import time
+from contextlib import ExitStack
 from types import SimpleNamespace
 from typing import Any
 
@@ -44,9 +45,8 @@ def disk(clock, monkeypatch):
 def saver(tmp_path, minutes):
     options = parse(vae.RECIPE, defaults(vae.RECIPE), "test", [])
     setup: Any = Setup(vae.RECIPE, options, *[None] * 5)  # pyright: ignore[reportArgumentType]
-    with checkpoint.open_checkpointer() as checkpointer:
-        pace = choose_pace(float(minutes), 0, is_population=False)
-        return Saver(setup, tmp_path, checkpointer, console.make_console(), pace)
+    pace = choose_pace(float(minutes), 0, is_population=False)
+    return Saver(setup, tmp_path, ExitStack(), console.make_console(), pace)
 
 
 @pytest.mark.parametrize(
