@@ -41,7 +41,7 @@ def keep_compiled_programs() -> None:
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))
     if MIN_COMPILE_TIME not in os.environ:
-        jax.config.update(MIN_COMPILE_TIME.lower(), 0.05)
+        jax.config.update(MIN_COMPILE_TIME.lower(), 0.0)
 
 
 def load_or_compute(path: Path, compute: Callable[[], PyTree]) -> PyTree:
