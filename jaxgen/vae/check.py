@@ -24,7 +24,7 @@ def check_model(model: EncoderDecoder, num_outputs: int) -> None:
     x = jax.ShapeDtypeStruct((NUM_IMAGES, *model.image_shape), jnp.float32)
     z = jax.ShapeDtypeStruct((NUM_IMAGES, model.latent_dim), jnp.float32)
 
-    variables = jax.eval_shape(partial(model.init, method=_both), key, x, z)
+    variables = jax.eval_shape(partial(model.init, method=_encode_and_decode), key, x, z)
     encode = partial(model.apply, train=False, method="encode")
     moments, _ = trace(f"{name}.encode", encode, variables, x)
     shapes = [moment.shape for moment in jax.tree.leaves(moments)]
@@ -52,7 +52,7 @@ def check_model(model: EncoderDecoder, num_outputs: int) -> None:
     check_updates(name, variables, jax.eval_shape(step, variables, x, key)[1])
 
 
-def _both(model: EncoderDecoder, x: Array, z: Array) -> tuple[PyTree, PyTree]:
+def _encode_and_decode(model: EncoderDecoder, x: Array, z: Array) -> tuple[PyTree, PyTree]:
     """Encode and decode separately, in case the latents have the wrong shape."""
     return model.encode(x, train=False), model.decode(z, train=False)
 
