@@ -25,7 +25,8 @@ def path_for(kind: str, key: str) -> Path:
 def keep_compiled_programs() -> None:
     """Enable JAX's persistent compilation cache, without the programs in it that are damaged.
 
-    If it cannot be written, a warning is issued.
+    Programs of any compile time are kept, unless JAX's own variable sets a minimum. If the cache
+    cannot be written, a warning is issued.
     """
     folder = user_cache_dir() / "xla"
     try:
